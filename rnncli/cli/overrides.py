@@ -37,30 +37,13 @@ OnNan = Annotated[
 ]
 
 
-def flags_of(
-    data: str | None,
-    epochs: int | None,
-    batch_size: int | None,
-    lr: float | None,
-    seed: int | None,
-    device: str | None,
-    threads: str | None,
-    max_time: str | None,
-    on_nan: str | None,
-) -> dict[str, tuple[str, object]]:
-    """Dotted key -> (flag as typed, value) for each given option."""
+_DATA = {"data": "data.path"} | {f"{part}_data": f"data.{part}" for part in ("train", "validation", "test")}
+
+
+def flags_of(**given: object) -> dict[str, tuple[str, object]]:
+    """Dotted key -> (flag as typed, value) for each option that was given, by its name."""
     return {
-        key: (flag, value)
-        for key, flag, value in (
-            ("data.path", "--data", data),
-            ("train.epochs", "--epochs", epochs),
-            ("train.batch_size", "--batch-size", batch_size),
-            ("train.lr", "--lr", lr),
-            ("train.seed", "--seed", seed),
-            ("train.device", "--device", device),
-            ("train.threads", "--threads", threads),
-            ("train.max_time", "--max-time", max_time),
-            ("train.on_nan", "--on-nan", on_nan),
-        )
+        _DATA.get(name, f"train.{name}"): (f"--{name.replace('_', '-')}", value)
+        for name, value in given.items()
         if value is not None
     }

@@ -86,7 +86,10 @@ def sweep(
         raise UsageError(tr("--storage and --no-prune need --search"), todo=tr("omit them"))
     from rnncli.sweeps.plan import make_plan
 
-    flags = flags_of(data, epochs, batch_size, lr, seed, device, threads, max_time, on_nan)
+    flags = flags_of(
+        data=data, epochs=epochs, batch_size=batch_size, lr=lr, seed=seed, device=device, threads=threads,
+        max_time=max_time, on_nan=on_nan,
+    )  # fmt: skip
     plan = make_plan(
         recipe,
         sets or (),

@@ -83,19 +83,14 @@ def train(
     rank = this_process().rank
     if rank:  # only rank 0 writes and prints
         settings.quiet = True
-    flags = overrides.flags_of(data, epochs, batch_size, lr, seed, device, threads, max_time, on_nan)
-    parts = {"train": train_data, "validation": validation_data, "test": test_data}
-    flags |= {f"data.{name}": (f"--{name}-data", path) for name, path in parts.items() if path is not None}
-    if overfit_batches is not None:
-        flags["train.overfit_batches"] = ("--overfit-batches", overfit_batches)
+    flags = overrides.flags_of(
+        data=data, epochs=epochs, batch_size=batch_size, lr=lr, seed=seed, device=device, threads=threads,
+        max_time=max_time, on_nan=on_nan, train_data=train_data, validation_data=validation_data, test_data=test_data,
+        overfit_batches=overfit_batches,
+    )  # fmt: skip
     if fast_dev_run:
-        flags |= {
-            "train.max_steps": ("--fast-dev-run", 2),
-            "train.control": ("--fast-dev-run", False),
-            "train.compare": ("--fast-dev-run", []),
-            "train.log": ("--fast-dev-run", []),
-            "train.schedule": ("--fast-dev-run", "none"),
-        }
+        few = {"max_steps": 2, "control": False, "compare": [], "log": [], "schedule": "none"}
+        flags |= {f"train.{key}": ("--fast-dev-run", value) for key, value in few.items()}
     if recipe and resume:
         raise UsageError(
             tr("a recipe and --resume cannot be combined"),
@@ -322,15 +317,11 @@ def _final_page(job: Job, outcome: Outcome, folder: Path) -> list[Record]:
     advice = [] if settings.quiet else outcome.advice
     words: list[Record] = [Message(tr("note: {text}", text=one.text)) for one in advice if not one.command]
     why = tr("saved {run} ({seconds} s, {why})", run=folder, seconds=f"{outcome.seconds:.1f}", why=outcome.stopped)
+    text = "FILE" if job.task.input_kind(job.config) == "path" else "TEXT"
     commands = [
         *((one.typed(run, folder), str(one.text)) for one in advice if one.command),
         (f"rnncli inspect {run}", tr("look inside it")),
-        (f"rnncli predict {run} {_input(job)}", tr("predict on new input")),
+        (f"rnncli predict {run} {text}", tr("predict on new input")),
         *((LOGGERS[name].command(folder.parent), tr("view the logs")) for name in job.config.train.loggers()),
     ]
     return [*words, Message(why), Commands(tr("next"), [one for one in commands if one[0]])]
-
-
-def _input(job: Job) -> str:
-    """Example input of `predict` for this recipe."""
-    return "FILE" if job.task.input_kind(job.config) == "path" else "TEXT"
