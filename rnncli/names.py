@@ -8,6 +8,7 @@ import difflib
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from types import ModuleType
 from typing import Protocol, TypeVar
 
@@ -100,12 +101,7 @@ class CellFacts(Protocol):
         """(values of all options, H) -> error messages by option."""
 
 
-def _cell(module: ModuleType) -> CellFacts:
-    found: CellFacts = module.CELL
-    return found
-
-
-CELLS: Registry[CellFacts] = Registry("rnncli.cells", _cell)
+CELLS: Registry[CellFacts] = Registry("rnncli.cells", attrgetter("CELL"))
 CONTROL = "feedforward"  # the cell without memory that `train.control` compares with
 NONLINEARITIES = ("tanh", "relu", "none")
 ENGINES: Registry[ModuleType] = Registry("rnncli.nn.engines", lambda module: module)  # besides auto

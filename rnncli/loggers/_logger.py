@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
+from operator import attrgetter
 from pathlib import Path
-from types import ModuleType
 from typing import ClassVar
 
 from rnncli.errors import Missing
@@ -90,12 +90,7 @@ class Logger:
         return ""
 
 
-def _logger(module: ModuleType) -> type[Logger]:
-    found: type[Logger] = module.LOGGER
-    return found
-
-
-LOGGERS: Registry[type[Logger]] = Registry("rnncli.loggers", _logger)
+LOGGERS: Registry[type[Logger]] = Registry("rnncli.loggers", attrgetter("LOGGER"))
 
 
 def require(name: str, where: str) -> None:
