@@ -46,10 +46,7 @@ def this_process() -> Process:
     wrong += [name for name in _SET_BY_TORCHRUN if name not in (*wrong, "MASTER_ADDR") and not _whole(os.environ[name])]
     if wrong:
         raise UsageError(
-            tr(
-                "RANK and WORLD_SIZE are set, but not: {names}",
-                names=", ".join(wrong),
-            ),
+            tr("RANK and WORLD_SIZE are set, but not: {names}", names=", ".join(wrong)),
             where=tr("environment variables"),
             todo=tr("start with torchrun; for a single process: unset RANK WORLD_SIZE"),
         )
@@ -126,13 +123,8 @@ def usable_cores() -> int:
     return max(1, min(cores, quota) if quota else cores)
 
 
-def cpu_quota() -> int | None:
-    """Cores of the container's quota, rounded up; None without a limit."""
-    return _cpu_quota(_CGROUP)
-
-
-def _cpu_quota(root: Path) -> int | None:
-    """Cores of the cgroup's quota (version 2, then 1), or None without a limit."""
+def cpu_quota(root: Path = _CGROUP) -> int | None:
+    """Cores of the cgroup's quota (version 2, then 1), rounded up; None without a limit."""
     limit, _, period = _read(root / "cpu.max").partition(" ")
     if not limit:
         limit, period = _read(root / "cpu/cpu.cfs_quota_us"), _read(root / "cpu/cpu.cfs_period_us")

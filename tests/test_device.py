@@ -43,7 +43,7 @@ def test_dtypes() -> None:
 )
 def test_quota_of_a_container(tmp_path: Path, file: str, text: str, cores: int | None) -> None:
     (tmp_path / file).write_text(text)
-    assert device._cpu_quota(tmp_path) == cores
+    assert device.cpu_quota(tmp_path) == cores
 
 
 def test_quota_of_an_older_container(tmp_path: Path) -> None:
@@ -51,13 +51,13 @@ def test_quota_of_an_older_container(tmp_path: Path) -> None:
     (tmp_path / "cpu/cpu.cfs_period_us").write_text("100000\n")
     for text, cores in (("-1\n", None), ("400000\n", 4)):
         (tmp_path / "cpu/cpu.cfs_quota_us").write_text(text)
-        assert device._cpu_quota(tmp_path) == cores
+        assert device.cpu_quota(tmp_path) == cores
 
 
 def test_usable_cores_obeys_affinity_and_quota(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
     for quota, cores in ((None, 8), (3, 3), (16, 8)):
-        monkeypatch.setattr(device, "_cpu_quota", lambda _, quota=quota: quota)
+        monkeypatch.setattr(device, "cpu_quota", lambda quota=quota: quota)
         assert device.usable_cores() == cores
 
 

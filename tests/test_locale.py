@@ -42,6 +42,7 @@ OTHERS = locale.LANGUAGES[1:]
 VARIABLES: dict[str, str | tuple[str, ...]] = {
     "expected": "cli/usage.py",
     "self.counted": "cli/watching.py",
+    "stopped": "training/loop.py",
     "names.TORCH_HABITS[key]": "recipe/check.py",
     "mark.text": "recipe/hints.py",
     "KIND_WORDS[types[key]]": "recipe/named.py",

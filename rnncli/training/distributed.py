@@ -168,16 +168,11 @@ def joined(job: Job) -> Iterator[TorchGroup]:
     try:
         yield group
     except RuntimeError as error:
-        if not _is_lost(error):
+        if not (isinstance(error, distributed.DistError) or "gloo" in str(error)):  # gloo has no exception class
             raise
         raise _lost(group) from error
     else:
         distributed.destroy_process_group()
-
-
-def _is_lost(error: RuntimeError) -> bool:
-    """Whether this error means that another process cannot be reached. gloo has no exception class for it."""
-    return isinstance(error, distributed.DistError) or "gloo" in str(error)
 
 
 def _lost(group: TorchGroup) -> Missing:

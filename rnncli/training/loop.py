@@ -202,11 +202,11 @@ def stored_reason(stopped: str, train: TrainSection) -> tuple[str, str]:
         n = int(waited[1].replace(",", ""))
         text = trn("no improvement for {n} epoch", "no improvement for {n} epochs", n=n)
         return text, f"--set train.early_stopping={2 * train.early_stopping}"
-    if stopped == "max_steps reached":
-        return tr("max_steps reached"), f"--set train.max_steps={2 * train.max_steps}"
-    if stopped == "max_time reached":
-        return tr("max_time reached"), f"--max-time {2 * train.max_time:g}"
-    return tr("all epochs done") if stopped == "all epochs done" else stopped, f"--epochs {2 * train.epochs}"
+    options = {
+        "max_steps reached": f"--set train.max_steps={2 * train.max_steps}",
+        "max_time reached": f"--max-time {2 * train.max_time:g}",
+    }
+    return tr(stopped), options.get(stopped, f"--epochs {2 * train.epochs}")
 
 
 def epoch_batches(job: Job, state: TrainState) -> Iterator[Batch]:
