@@ -47,25 +47,6 @@ _ParserError: type[Exception] = typer.BadParameter.__bases__[0]
 _GLOBAL_FLAGS = ("--debug", "--ascii")  # accepted before and after the command
 
 
-@contextmanager
-def _naming_command(context: Context) -> Iterator[None]:
-    """Attach the command to option errors: for a missing value the parser itself does not."""
-    try:
-        yield
-    except _ParserError as error:
-        complaint: Any = error
-        complaint.ctx = getattr(complaint, "ctx", None) or context
-        raise
-
-
-def _without_type(parameters: list[Parameter]) -> list[Parameter]:
-    """A switch takes no value, so its help shows none."""
-    for parameter in parameters:
-        if getattr(parameter, "is_flag", False) or getattr(parameter, "count", False):
-            parameter.metavar = ""
-    return parameters
-
-
 class _Translated(_ParserCommand):
     """What commands and groups share: translated help, errors that name the command."""
 
@@ -83,11 +64,21 @@ class _Translated(_ParserCommand):
         return option
 
     def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
-        with _naming_command(ctx):
+        """For a missing value the parser itself does not attach the command to the error."""
+        try:
             return super().parse_args(ctx, args)
+        except _ParserError as error:
+            complaint: Any = error
+            complaint.ctx = getattr(complaint, "ctx", None) or ctx
+            raise
 
     def get_params(self, ctx: Context) -> list[Parameter]:
-        return _without_type(super().get_params(ctx))
+        """A switch takes no value, so its help shows none."""
+        parameters = super().get_params(ctx)
+        for parameter in parameters:
+            if getattr(parameter, "is_flag", False) or getattr(parameter, "count", False):
+                parameter.metavar = ""
+        return parameters
 
 
 class Command(_Translated, TyperCommand):

@@ -14,6 +14,7 @@ from rnncli.cli.live import waiting
 from rnncli.cli.out import hand_over, note, tell
 from rnncli.cli.settings import settings
 from rnncli.errors import DataError, UsageError
+from rnncli.files import read_lines
 from rnncli.locale import tr, trn
 
 if TYPE_CHECKING:
@@ -67,7 +68,9 @@ def predict(
     if json and csv:
         raise UsageError(tr("--json and --csv cannot be combined"), where="--csv", todo=tr("omit one"))
     if given == ["-"]:
-        given, file = [], _one_source(file)
+        if file not in (None, "-"):
+            raise UsageError(tr("- and --file cannot be combined"), where="--file", todo=tr("omit one"))
+        given, file = [], "-"
     elif "-" in given:
         raise UsageError(tr("- (standard input) cannot be combined with other inputs"), where="rnncli predict")
     elif bool(given) == (file is not None):
@@ -123,12 +126,6 @@ def _no_input(target: str, folder: Path) -> UsageError:
     )
 
 
-def _one_source(file: str | None) -> str:
-    if file not in (None, "-"):
-        raise UsageError(tr("- and --file cannot be combined"), where="--file", todo=tr("omit one"))
-    return "-"
-
-
 def _from_arguments(
     run: Run, given: list[str], options: PredictOptions, failed: list[DataError]
 ) -> Iterator[Prediction]:
@@ -158,7 +155,7 @@ def _predict_inputs(
 
 
 def _from_lines(run: Run, file: str, options: PredictOptions, failed: list[DataError]) -> Iterator[Prediction]:
-    lines = _stdin_lines() if file == "-" else _file_lines(file)
+    lines = _stdin_lines() if file == "-" else (line for _, line in read_lines(file, raw=True))
     if run.task.input_kind(run.config) == "text":
         yield from run.task.predict_lines(run.config, run.model, run.fitted, lines, options)
         return
@@ -193,13 +190,6 @@ def _rows(predictions: Iterable[Prediction]) -> Iterator[Prediction]:
         if found.row:
             writer.writerow(found.row)
         yield replace(found, text=text.getvalue())
-
-
-def _file_lines(file: str) -> Iterator[str]:
-    from rnncli.files import read_lines
-
-    for _, line in read_lines(file, raw=True):
-        yield line
 
 
 def _stdin_lines() -> Iterator[str]:

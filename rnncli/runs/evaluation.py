@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -150,7 +150,8 @@ def evaluate(
         raise UsageError(tr("new data is not split: it is evaluated whole"), where="--split", todo=tr("omit --split"))
     if dynamic is not None and not 0 < dynamic < float("inf"):
         raise UsageError(tr("expected a learning rate above 0, got {value}", value=dynamic), where="--dynamic")
-    required = [requirement(text, metric_names(run.task.METRICS)) for text in require]
+    known = list(dict.fromkeys((*run.task.METRICS, "loss")))
+    required = [requirement(text, known) for text in require]
     if confusion not in (None, "counts", "percent"):
         raise UsageError(tr("expected counts or percent, got {value!r}", value=confusion), where="--confusion")
     found, part = _own(run, split, dynamic) if data is None else _new(run, data, dynamic)
@@ -231,8 +232,3 @@ def _trained_on(run: Run, notes: list[str]) -> AnySplits | None:
         notes.append(tr("no baselines: the training data has changed"))
         return None
     return splits
-
-
-def metric_names(metrics: Mapping[str, str]) -> list[str]:
-    """Valid metrics for --require: the task's metrics, and the loss."""
-    return list(dict.fromkeys((*metrics, "loss")))

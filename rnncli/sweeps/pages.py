@@ -45,14 +45,10 @@ def opening(plan: Plan, folder: Path, resumed: bool, jobs: int) -> Page:
         ),
     ]
     if jobs > usable_cores():
+        n = usable_cores()
         lines.append(
             Message(
-                trn(
-                    "{jobs} jobs compete for {n} core",
-                    "{jobs} jobs compete for {n} cores",
-                    jobs=jobs,
-                    n=usable_cores(),
-                ),
+                trn("{jobs} jobs compete for {n} core", "{jobs} jobs compete for {n} cores", jobs=jobs, n=n),
                 "warning",
             )
         )
@@ -77,15 +73,7 @@ def listing(plan: Plan, rows: Sequence[Row], folder: Path | None) -> Page:
         for row in rows
     ]
     left = sum(row.seeds - len(row.scores) for row in rows if row.status not in ("diverged", "pruned"))
-    said = [
-        Message(
-            trn(
-                "{n} run to train; nothing was trained",
-                "{n} runs to train; nothing was trained",
-                n=left,
-            )
-        )
-    ]
+    said = [Message(trn("{n} run to train; nothing was trained", "{n} runs to train; nothing was trained", n=left))]
     if folder is not None:
         said.append(Message(tr("resuming sweep in {folder}", folder=folder), "note"))
     table = Table("trials", columns, cells, cut_rows=MOST_ROWS)
@@ -115,7 +103,7 @@ def board(plan: Plan, rows: Sequence[Row], limit: int) -> Page:
         *_setting_columns(plan),
         Column("done", tr("seeds"), "text"),
         Column("now", tr("now"), "text"),
-        Column("mean", _score_label(plan)),
+        Column("mean", tr(plan.metric)),
     ]
     cells = [[*row.settings.values(), f"{len(row.scores)}/{row.seeds}", now(row), row.mean] for row in best[:limit]]
     more = len(rows) - limit
@@ -169,7 +157,7 @@ def _table(plan: Plan, rows: Sequence[Row], on: str) -> Table:
         *([_match_columns()[0]] if matched else []),
         *([_match_columns()[1]] if counted else []),
         Column("seeds", tr("seeds"), "count"),
-        Column("mean", _score_label(plan)),
+        Column("mean", tr(plan.metric)),
         Column("spread", tr("spread")),
         Column("p", "p"),
         Column("verdict", "", "text"),
@@ -307,10 +295,6 @@ def _setting_columns(plan: Plan) -> list[Column]:
 
 def _match_columns() -> list[Column]:
     return [Column("hidden_size", "hidden_size", "count"), Column("parameters", tr("parameters"), "count")]
-
-
-def _score_label(plan: Plan) -> str:
-    return tr(plan.metric)
 
 
 def _title(plan: Plan) -> str:

@@ -87,10 +87,7 @@ class Plan:
 
     def cells(self) -> list[Trial]:
         """The trials of a grid, the last key varying fastest."""
-        return [self.trial(settings) for settings in combinations(self.grid)]
-
-    def trial(self, settings: Mapping[str, str]) -> Trial:
-        return Trial(settings, trial_name(settings))
+        return [Trial(settings, trial_name(settings)) for settings in combinations(self.grid)]
 
 
 def make_plan(

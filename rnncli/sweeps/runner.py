@@ -40,16 +40,17 @@ class Sweep(Displayed):
     def go(self) -> Generator[None]:
         """Train unfinished runs; yields whenever something may have changed. Close the iterator to stop early: workers
         save their state. Raises CannotWrite, and for a search DataError."""
-        work = self.search or Grid(self.runs)
+        work, log = self.search or Grid(self.runs), self.folder / workers.LOG
         with nullcontext() if self.search is None else storage_errors(self.storage or str(self.folder / JOURNAL)):
             try:
-                with closing(workers.run_all(self.plan, work, self.jobs, self.folder / workers.LOG)) as steps:
+                with closing(workers.run_all(self.plan, work, self.jobs, log)) as steps:
                     for _ in steps:
                         yield
             finally:
                 if self.search is not None:
                     self.search.stop()
-                _remove_empty(self.folder / workers.LOG)
+                if log.exists() and log.stat().st_size == 0:
+                    log.unlink()
 
     def rows(self) -> list[Row]:
         """The current trials, best first."""
@@ -118,8 +119,3 @@ def matches_of(plan: Plan) -> dict[str, Match]:
         return {}
     matcher = Matcher(plan)
     return {cell.name: matcher.match(cell.settings) for cell in plan.cells()}
-
-
-def _remove_empty(log: Path) -> None:
-    if log.exists() and log.stat().st_size == 0:
-        log.unlink()

@@ -126,8 +126,5 @@ def _hidden(word: str) -> str:
     """A note if a run hides a packaged recipe of the same name."""
     from rnncli.starters import packaged_recipes
 
-    return (
-        tr("{name} is the run here; the packaged recipe has the same name", name=word)
-        if (word in packaged_recipes())
-        else ""
-    )
+    note = tr("{name} is the run here; the packaged recipe has the same name", name=word)
+    return note if word in packaged_recipes() else ""
