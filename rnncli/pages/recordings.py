@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from torch import Tensor
-
 from rnncli.cells import CELLS
 from rnncli.errors import UsageError
 from rnncli.locale import tr
@@ -73,24 +69,11 @@ def _core(seen: Subject, made: Trace, core: CoreTrace, most: int) -> CoreSteps:
 def _answers(seen: Subject, made: Trace, core: CoreTrace, steps: int) -> list[tuple[str, float, str]] | None:
     """Predictions with their probabilities and the targets at each step of this module; None if predictions do not
     belong to its steps."""
-    names, scores = seen.names.answers, seen.outputs.scores
-    writers = [one for one in made.cores if "decoder" in one.path] or [seen.main(made)]
-    if core is not writers[-1] or names is None:
+    T, writers = core.num_steps, [one for one in made.cores if "decoder" in one.path] or [seen.main(made)]
+    predictions, targets = seen.step_predictions(T), seen.step_targets(T) or [None] * T
+    if core is not writers[-1] or predictions is None:
         return None
-    if scores.dim() != 3 or scores.shape[2] != len(names) or scores.shape[0] != core.num_steps:
-        return None
-    probabilities, best = scores[:steps, 0].detach().double().softmax(1).max(1)
-    asked = _asked(seen.batch.targets, names, steps, core.num_steps)
-    return [
-        (names[int(answer)], float(probability), target)
-        for answer, probability, target in zip(best, probabilities, asked, strict=True)
-    ]
-
-
-def _asked(targets: Tensor | None, names: Sequence[str], steps: int, T: int) -> list[str]:
-    if targets is None or targets.is_floating_point() or targets.dim() != 2 or targets.shape[0] != T:
-        return [""] * steps
-    return [names[i] if 0 <= i < len(names) else "" for i in targets[:steps, 0].tolist()]
+    return [(*prediction, target or "") for prediction, target in zip(predictions[:steps], targets, strict=False)]
 
 
 def _title(seen: Subject, made: Trace, sample: int) -> str:

@@ -76,7 +76,8 @@ def _each(subject: Subject, names: Sequence[str], before: Tensor, after: Tensor)
         )  # fmt: skip
     if len(before) != len(after):
         text += " " + tr("It writes {n} tokens instead of {m}.", n=len(after), m=len(before))
-    labels = _tokens(subject, most)
+    # output steps are input steps, unless a decoder reads what is given
+    labels = None if "given" in subject.batch.extra else subject.input_labels(most)
     columns = [
         Column("t", "t", "count"),
         *([] if labels is None else [Column("in", tr("in"), "code")]),
@@ -94,14 +95,6 @@ def _each(subject: Subject, names: Sequence[str], before: Tensor, after: Tensor)
             cells += [names[int(found.indices[t])], float(found.values[t])] if inside else [None, None]
         rows.append([*cells, "*" if t in differ else ""])
     return Message(text, "answer", name="answer"), Table("answers", columns, rows, cut_rows=SHOWN)
-
-
-def _tokens(subject: Subject, T: int) -> list[str] | None:
-    """The input token of each step, if output steps are input steps."""
-    ids, names = subject.batch.inputs, subject.names.inputs
-    if names is None or ids.is_floating_point() or ids.dim() != 2 or len(ids) != T or "given" in subject.batch.extra:
-        return None
-    return [names[int(i)] for i in ids[:, 0]]
 
 
 def _numbers(before: Tensor, after: Tensor) -> tuple[Message, Table]:

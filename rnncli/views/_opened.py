@@ -49,12 +49,10 @@ def said(subject: Subject, made: Trace, core: CoreTrace, steps: Sequence[int]) -
 def _heads(subject: Subject, core: CoreTrace, steps: Sequence[int]) -> tuple[list[str], str]:
     scores, names = subject.outputs.scores.detach(), subject.names.answers
     nothing = [""] * len(steps)
-    if names is None or scores.shape[-1] != len(names):
-        return nothing, ""
-    if scores.dim() == 2:
+    if names is not None and scores.dim() == 2 and scores.shape[1] == len(names):
         p, best = scores[0].double().softmax(0).max(0)
         return nothing, tr("predicts {answer}, p {p}", answer=symbols.token(names[int(best)]), p=f"{float(p):.4f}")
-    if scores.dim() != 3 or scores.shape[0] != core.num_steps:
+    predictions = subject.step_predictions(core.num_steps)
+    if predictions is None:
         return nothing, ""
-    p, best = scores[list(steps), 0].double().softmax(1).max(1)
-    return [f"{symbols.token(names[int(k)])} {float(one):.4f}" for one, k in zip(p, best, strict=True)], ""
+    return [f"{symbols.token(answer)} {p:.4f}" for answer, p in (predictions[t] for t in steps)], ""

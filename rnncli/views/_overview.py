@@ -132,16 +132,12 @@ def _steps(subject: Subject, core: CoreTrace, room: int) -> Table:
         label += ", " + tr("{n} of {H} units", n=MOST, H=spec.state_size)
     columns.append(Column("h", label, "vector"))
     rows: list[list[Entry]] = [[t, *label_cell(labels, t), h[t].tolist()] for t in range(T)]
-    scores, answers, targets = subject.outputs.scores, subject.names.answers, subject.batch.targets
-    if answers is not None and scores.dim() == 3 and tuple(scores.shape[::2]) == (core.num_steps, len(answers)):
-        probabilities, best = scores[:, 0].detach().double().softmax(1).max(1)
+    predictions, targets = subject.step_predictions(core.num_steps), subject.step_targets(core.num_steps)
+    if predictions is not None:
         columns += [Column("predicted", tr("predicted"), "code"), Column("p", "p", optional=True)]
+        columns += [Column("target", tr("target"), "code")] * (targets is not None)
         for t, row in enumerate(rows):
-            row += [answers[int(best[t])], float(probabilities[t])]
-        if targets is not None and tuple(targets.shape) == tuple(scores.shape[:2]):
-            columns.append(Column("target", tr("target"), "code"))
-            for t, row in enumerate(rows):
-                row.append(answers[int(targets[t, 0])] if targets[t, 0] >= 0 else None)
+            row += [*predictions[t], *([] if targets is None else [targets[t]])]
     return Table(
         "steps", columns, rows, cut_rows=None if room >= T else room - 2
     )  # the ellipsis and a note take two rows

@@ -110,24 +110,47 @@ class Subject:
         """
         T = core.num_steps
         if "decoder" in core.path and self.names.answers is not None:
-            return self._decoder_labels(T, row)
-        ids = self.batch.inputs
-        if self.names.inputs is None or ids.is_floating_point() or ids.dim() != 2:
+            targets = self.step_targets(T, row)
+            return self.step_answers(T, row) if targets is None else [target or "" for target in targets]
+        if self.batch.size != core.calls[0].x.shape[1]:  # such as the characters of words
             return None
-        if tuple(ids.shape) != (T, core.calls[0].x.shape[1]):  # such as the characters of words
-            return None
-        return [self.names.inputs[int(i)] for i in ids[:, row]]
+        return self.input_labels(T, row)
 
-    def _decoder_labels(self, T: int, row: int) -> list[str] | None:
-        answers = self.names.answers
-        assert answers is not None
-        targets = self.batch.targets
-        if targets is not None and targets.dim() == 2 and targets.shape[0] == T and not targets.is_floating_point():
-            return [answers[i] if 0 <= i < len(answers) else "" for i in targets[:, row].tolist()]
-        scores = self.outputs.scores
-        if scores.dim() == 3 and scores.shape[0] == T and scores.shape[2] == len(answers):
-            return [answers[i] for i in scores[:, row].argmax(1).tolist()]
-        return None
+    def input_labels(self, T: int, row: int = 0) -> list[str] | None:
+        """The token of each of T steps of the input; None if it has no tokens or other steps."""
+        ids, tokens = self.batch.inputs, self.names.inputs
+        if tokens is None or ids.is_floating_point() or ids.dim() != 2 or len(ids) != T:
+            return None
+        return [tokens[i] for i in ids[:, row].tolist()]
+
+    def step_scores(self, T: int) -> Tensor | None:
+        """The score of every answer at each of T steps, (T, B, C); None if the model predicts other things."""
+        scores, answers = self.outputs.scores.detach(), self.names.answers
+        if answers is None or scores.dim() != 3 or tuple(scores.shape[::2]) != (T, len(answers)):
+            return None
+        return scores
+
+    def step_answers(self, T: int, row: int = 0) -> list[str] | None:
+        """The prediction at each of T steps; None if the model predicts other things."""
+        scores, answers = self.step_scores(T), self.names.answers
+        if scores is None or answers is None:
+            return None
+        return [answers[i] for i in scores[:, row].argmax(1).tolist()]
+
+    def step_predictions(self, T: int) -> list[tuple[str, float]] | None:
+        """The prediction at each of T steps of the first row, with its probability."""
+        scores, answers = self.step_scores(T), self.names.answers
+        if scores is None or answers is None:
+            return None
+        p, best = scores[:, 0].double().softmax(1).max(1)
+        return [(answers[k], float(one)) for one, k in zip(p, best.tolist(), strict=True)]
+
+    def step_targets(self, T: int, row: int = 0) -> list[str | None] | None:
+        """The target of each of T steps, None at a step without; None if there are no such targets."""
+        targets, answers = self.batch.targets, self.names.answers
+        if answers is None or targets is None or targets.is_floating_point() or targets.dim() != 2 or len(targets) != T:
+            return None
+        return [answers[i] if 0 <= i < len(answers) else None for i in targets[:, row].tolist()]
 
     def length(self, core: CoreTrace, row: int) -> int:
         """Number of steps of that row."""

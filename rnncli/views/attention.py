@@ -23,9 +23,10 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
     outputs = subject.outputs
     assert outputs.attention is not None
     weights = outputs.attention.detach()[:, 0].double()  # (S, T): output, input
-    source = _source(subject, weights.shape[1])
-    written = _written(subject, weights.shape[0])
-    steps = list(range(weights.shape[0])) if options.steps is None else list(range(weights.shape[0])[options.steps])
+    S, T = weights.shape
+    source = subject.input_labels(T) or [str(t) for t in range(T)]
+    written = subject.step_answers(S) or [str(s) for s in range(S)]
+    steps = list(range(S)[options.steps or slice(None)])
     rows: list[list[Entry]] = []
     for s in steps:
         best = int(weights[s].argmax())
@@ -38,7 +39,7 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
     ]
     sums = float((weights.sum(1) - 1).abs().max())
     # a softmax divides by a sum of T terms, whose rounding grows like the square root of T (Higham, Mary 2019)
-    tol = FACTOR * unit(outputs.attention.dtype, subject.dtype) * (1 + weights.shape[1] ** 0.5)
+    tol = FACTOR * unit(outputs.attention.dtype, subject.dtype) * (1 + T**0.5)
     check = Check("sum", sums <= tol, tr("the attention weights of every output word sum to 1"), sums, tol)
     return [
         HeatMap(
@@ -53,17 +54,3 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
         Table("looked_at", columns, rows, cut_rows=SHOWN),
         Checks([check, replay_check(made)]),
     ]
-
-
-def _source(subject: Subject, T: int) -> list[str]:
-    ids, tokens = subject.batch.inputs, subject.names.inputs
-    if tokens is None or ids.dim() != 2 or ids.is_floating_point() or ids.shape[0] != T:
-        return [str(t) for t in range(T)]
-    return [tokens[i] for i in ids[:, 0].tolist()]
-
-
-def _written(subject: Subject, S: int) -> list[str]:
-    answers, scores = subject.names.answers, subject.outputs.scores
-    if answers is None or scores.dim() != 3 or scores.shape[0] != S or scores.shape[2] != len(answers):
-        return [str(s) for s in range(S)]
-    return [answers[i] for i in scores[:, 0].argmax(1).tolist()]

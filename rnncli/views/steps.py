@@ -126,29 +126,24 @@ def _add(cells: list[list[Entry]], values: Tensor, steps: list[int], options: Op
 
 def _answers(subject: Subject, core: CoreTrace, steps: list[int]) -> tuple[list[Column], list[list[Entry]]]:
     """The most likely predictions at each step with their probabilities, if scores belong to this module's steps."""
-    scores, names = subject.outputs.scores, subject.names.answers
-    per_step = scores.dim() == 3 and scores.shape[0] == core.num_steps
-    if names is None or not per_step or scores.shape[2] != len(names):
+    scores, names = subject.step_scores(core.num_steps), subject.names.answers
+    if names is None or scores is None:
         return [], [[] for _ in steps]
-    probabilities = scores.detach()[:, 0].double().softmax(1)  # (T, C)
     k = min(TOP - bool(CELLS[core.spec.cell].gates), len(names))
-    best = probabilities.topk(k, dim=1)
+    best = scores[:, 0].double().softmax(1).topk(k, dim=1)  # (T, k)
     columns = [Column("predicted", tr("predicted"), "code"), Column("p", "p")]
     columns += [Column("second", tr("second"), "text")] * (k > 1)
     columns += [Column("third", tr("third"), "text", optional=True)] * (k > 2)
-    targets = subject.batch.targets
-    has_targets = targets is not None and tuple(targets.shape) == tuple(scores.shape[:2])
+    targets = subject.step_targets(core.num_steps)
     rows: list[list[Entry]] = []
     for t in steps:
         indices, values = best.indices[t].tolist(), best.values[t].tolist()
         others = [f"{symbols.token(names[i])} {p:.4f}" for i, p in zip(indices[1:], values[1:], strict=True)]
         rows.append([names[indices[0]], values[0], *others])
-    if has_targets:
-        assert targets is not None
+    if targets is not None:
         columns.append(Column("target", tr("target"), "code"))
         for t, row in zip(steps, rows, strict=True):
-            wanted = int(targets[t, 0])
-            row.append(names[wanted] if 0 <= wanted < len(names) else None)
+            row.append(targets[t])
     return columns, rows
 
 
