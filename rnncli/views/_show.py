@@ -75,13 +75,16 @@ def formula(spec: CoreSpec) -> str:
     return " + ".join(layers)
 
 
-def about(subject: Subject, core: CoreTrace, row: int = 0) -> str:
-    """`rnn: RNN(4, 4) tanh, 5 steps: hello`: one line describing the module and the sample."""
-    T = subject.length(core, row)
+def about(subject: Subject, core: CoreTrace, *, rows: bool = False) -> str:
+    """`rnn: RNN(4, 4) tanh, 5 steps: hello`: one line describing the module and the sample. rows: and how many more
+    rows there are."""
+    T, more = subject.length(core, 0), core.calls[0].x.shape[1] - 1
     steps = trn("{n} step", "{n} steps", n=T)
-    labels = subject.labels(core, row)
+    labels = subject.labels(core)
     if labels is not None:
         steps += ": " + joined(labels[:T], 32)
+    if rows and more:
+        steps += trn(" and {n} more row", " and {n} more rows", n=more)
     return f"{name_of(core)}: {core.spec}, {steps}"
 
 

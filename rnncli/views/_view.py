@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from types import ModuleType
 from typing import TYPE_CHECKING, Literal, Protocol, cast
 
 from rnncli.errors import UsageError
@@ -71,11 +70,7 @@ GROUPS = ("what is in it", "what it does", "how far back", "is it right")  # in 
 BATCH = frozenset({"sample", "input", "batch_size"})  # options of a view that runs the model
 
 
-def _view(module: ModuleType) -> View:
-    return cast(View, module)
-
-
-VIEWS: Registry[View] = Registry("rnncli.views", _view)
+VIEWS: Registry[View] = Registry("rnncli.views", lambda module: cast(View, module))
 
 
 def view_names() -> list[str]:

@@ -42,10 +42,8 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
     visits = _visits(subject, state_vectors(made, core, home, options.variant or "h"))
     found = extract(visits, language, 2 * len(language.transitions) + MORE)
     names = state_names(len(found.automaton.transitions))
-    B = core.calls[0].x.shape[1]
-    text = about(subject, core) + (trn(" and {n} more row", " and {n} more rows", n=B - 1) if B > 1 else "")
     return [
-        Message(text, name="about"),
+        Message(about(subject, core, rows=True), name="about"),
         Message(verdict(found, language), name="verdict"),
         _states(found, language, _language_states(visits, language), visits, names),
         _moves(found, language, visits, names),

@@ -124,13 +124,11 @@ def growth(values: list[float], backward: bool) -> float | None:
 
 def verdict(values: list[float], name: str, backward: bool, core: CoreTrace) -> str:
     """vanishing, stable or exploding, with its number."""
-    if not all(math.isfinite(value) for value in values):
-        return trn(
-            "They explode: {name} is not finite at {n} step.",
-            "They explode: {name} is not finite at {n} steps.",
-            name=name,
-            n=_unfinite(values),
-        )
+    unfinite = sum(not math.isfinite(value) for value in values)
+    if unfinite:
+        return trn("They explode: {name} is not finite at {n} step.",
+                   "They explode: {name} is not finite at {n} steps.",
+                   name=name, n=unfinite)  # fmt: skip
     if not CELLS[core.spec.cell].stateful:
         return tr("No gradient flows back: this cell has no memory.")
     factor = growth(values, backward)
@@ -159,7 +157,3 @@ def verdict(values: list[float], name: str, backward: bool, core: CoreTrace) -> 
     if gone:
         text += trn("; exactly 0 at {n} step", "; exactly 0 at {n} steps", n=gone)
     return text + tr(" (stable: {low} to {high}).", low=low, high=high)
-
-
-def _unfinite(values: list[float]) -> int:
-    return sum(not math.isfinite(value) for value in values)

@@ -170,10 +170,11 @@ def _backward(core: CoreTrace, window: Window, row: int, vectors: Tensor) -> Gen
     what, total = tr("gradients of h_T over {n} steps", n=f"{T:,}"), len(vectors) * T * B * size
     said = trn("{what}: {n} forward and backward pass", "{what}: {n} forward and backward passes", what=what,
                n=-(-len(vectors) // per_chunk))  # fmt: skip
+    said = tr("{what}; --lags 100 limits it to the last 100 steps", what=said)
     found: list[Tensor] = []
     for part in torch.split(vectors.to(window.x), per_chunk):
         if total >= LONG:
-            yield Reading(what, sum(map(Tensor.numel, found)) * size, total, "" if found else _how_long(said))
+            yield Reading(what, sum(map(Tensor.numel, found)) * size, total, "" if found else said)
         n = len(part)
         x = window.x.repeat(1, n, 1).requires_grad_()  # (T, n·B, I)
         state = tuple(tensor.repeat(1, n, *[1] * (tensor.dim() - 2)) for tensor in window.state)
@@ -183,10 +184,6 @@ def _backward(core: CoreTrace, window: Window, row: int, vectors: Tensor) -> Gen
             (gradient,) = torch.autograd.grad((last[0][row] * part.repeat_interleave(B, dim=0)).sum(), x)
         found.append(gradient.double().square().sum(-1).view(T, n, B).transpose(0, 1))
     return found
-
-
-def _how_long(said: str) -> str:
-    return tr("{what}; --lags 100 limits it to the last 100 steps", what=said)
 
 
 def _step_by_step(core: CoreTrace, row: int, vectors: Tensor) -> list[Tensor]:
@@ -329,8 +326,7 @@ def _beside_closed_form(
     by_input, by_state_before = (0.0 if t is None else float(t.detach().norm()) for t in (w.weight_ih, w.weight_hh))
     cost = 0.0  # rounding error of `after`
     for k, norm in enumerate(norms):
-        t = k if direction else core.num_steps - 1 - k
-        by_state, by_x, own = _step_jacobians(core, w, layer, direction, t, 0, eps)
+        by_state, by_x, own = _step_jacobians(core, w, layer, direction, k, eps)
         own += drift * (1 + by_state_before)  # slopes depend on the states
         size = float(after.norm())
         allowed = cost * float(by_x.norm()) + size * own * (1 + by_input)
@@ -355,8 +351,7 @@ def _beside_moved(
     def products(w: Weights) -> list[float]:
         after, found = _first_states(core, w), []
         for k in range(len(norms)):
-            t = k if direction else core.num_steps - 1 - k
-            by_state, by_x, _ = _step_jacobians(core, w, layer, direction, t, 0, eps)
+            by_state, by_x, _ = _step_jacobians(core, w, layer, direction, k, eps)
             found.append(float((after @ by_x).norm()))
             after = after @ by_state
         return found
@@ -374,18 +369,20 @@ def _beside_moved(
 
 
 def _step_jacobians(
-    core: CoreTrace, w: Weights, layer: int, direction: int, t: int, b: int, eps: float
+    core: CoreTrace, w: Weights, layer: int, direction: int, lag: int, eps: float
 ) -> tuple[Tensor, Tensor, float]:
-    """One step of one row in float64: d(state after)/d(state before), (S, S), and d(state after)/dx, (S, I); S = all
-    states. Also the rounding tolerance of a slope of that step, relative to its weights."""
+    """The step `lag` steps before the last one, of the first row in float64: d(state after)/d(state before), (S, S),
+    and d(state after)/dx, (S, I); S = all states. Also the rounding tolerance of a slope of that step, relative to its
+    weights."""
     cell, spec = CELLS[core.spec.cell], core.spec
+    t = lag if direction else core.num_steps - 1 - lag
     record: LayerRecord = core.calls[0].layers[layer, direction]
     before = t + 1 if direction else t - 1
     outside = before < 0 or before >= core.num_steps
     states: State = record.initial if outside else tuple(record.steps[name][before] for name in spec.states)
     like = next(iter(w.values()))
-    rows = tuple(state[b : b + 1].detach().to(like) for state in states)
-    x = core.calls[0].x[t, b : b + 1].detach().to(like)
+    rows = tuple(state[:1].detach().to(like) for state in states)
+    x = core.calls[0].x[t, :1].detach().to(like)
     shapes = list(spec.states.values())
 
     def step(state: Tensor, x: Tensor) -> Tensor:

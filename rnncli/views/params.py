@@ -3,6 +3,8 @@ formula."""
 
 from __future__ import annotations
 
+from math import prod
+
 import torch
 from torch import Tensor, nn
 
@@ -123,15 +125,11 @@ def _count(spec: CoreSpec) -> str:
         numbers = [f"{G}·{H}·({size} + {out})" if memory else f"{G}·{H}·{size}"]
         numbers += [f"2·{G}·{H}"] * spec.bias + [f"{spec.proj_size}·{H}"] * bool(spec.proj_size)
         shown = " + ".join(numbers)
-        count = sum(_size(shape) for shape in spec.parameter_shapes(layer).values()) * spec.num_directions
+        count = sum(prod(shape) for shape in spec.parameter_shapes(layer).values()) * spec.num_directions
         lines.append(f"l{layer}: " + (f"2·[{shown}]" if spec.bidirectional else shown) + f" = {count:,}")
     if spec.num_layers > 1:
         lines.append(tr("total {n}", n=f"{spec.num_parameters():,}"))
     return "\n".join(lines)
-
-
-def _size(shape: tuple[int, ...]) -> int:
-    return int(torch.Size(shape).numel())
 
 
 def _held(module: nn.Module, spec: CoreSpec) -> str:
@@ -161,13 +159,6 @@ def _two_biases(spec: CoreSpec) -> str:
     )
 
 
-def _merged_rows(spec: CoreSpec) -> Tensor:
-    """(G·H,) bool: the rows in which b_ih and b_hh are only added."""
-    two = CELLS[spec.cell].two_biases(spec)
-    merged = torch.tensor([gate not in two for gate in spec.rows])
-    return merged.repeat_interleave(spec.hidden_size)
-
-
 def _merged_biases(module: nn.Module, spec: CoreSpec, name: str) -> list[Check]:
     """Compare torch's module, or a closed form, on a random input with the loop with b_ih + b_hh merged (except in a
     GRU's n)."""
@@ -176,7 +167,9 @@ def _merged_biases(module: nn.Module, spec: CoreSpec, name: str) -> list[Check]:
     generator = torch.Generator().manual_seed(0)
     own = next(module.parameters())
     x = torch.randn(5, 2, spec.input_size, generator=generator).to(own)
-    merged, state = _merged_rows(spec), initial_state(spec, 2, x)
+    two, state = CELLS[spec.cell].two_biases(spec), initial_state(spec, 2, x)
+    # (G·H,): the rows in which b_ih and b_hh are only added
+    merged = torch.tensor([gate not in two for gate in spec.rows]).repeat_interleave(spec.hidden_size)
     with torch.no_grad():
         whole, _ = run_reference(module, spec, x, state, None)
         single = plain_copy(module)
@@ -188,6 +181,6 @@ def _merged_biases(module: nn.Module, spec: CoreSpec, name: str) -> list[Check]:
     costs = rounding.sequence_rounding(module, spec, x, state, None, rounding.unit(own.dtype))
     diff, tol = rounding.worst_of(rounding.off_by_first(once, whole), costs[0])
     text = tr("{core}: merging b_ih + b_hh gives the same outputs", core=name)
-    if CELLS[spec.cell].two_biases(spec):
+    if two:
         text = tr("{core}: merging b_ih + b_hh in r and z gives the same outputs", core=name)
     return [Check(f"{name}-one-bias", diff <= tol, text, diff, tol)]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from rnncli.cells import CELLS, Range
-from rnncli.locale import tr, trn
+from rnncli.locale import tr
 from rnncli.records import Check, Checks, Column, Entry, HeatMap, Message, Record, Table
 from rnncli.replay import CoreTrace, Trace
 from rnncli.views._show import about, name_of, place, places, replay_check, step_numbers, unit_numbers
@@ -99,19 +99,14 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
     records: list[Record] = []
     checks: list[Check] = []
     for core in subject.cores(made, options.core):
-        B = core.calls[0].x.shape[1]
-        text = about(subject, core) + (trn(" and {n} more row", " and {n} more rows", n=B - 1) if B > 1 else "")
-        records.append(Message(text, name=f"{name_of(core)}.about"))
+        records.append(Message(about(subject, core, rows=True), name=f"{name_of(core)}.about"))
         for layer, direction in places(core.spec, options):
             found = signals(made, core, layer, direction, options)
             records += _shown(core, layer, direction, found, options)
             bad = sum(int((~signal.values.isfinite()).sum()) for signal in found)
-            text = tr(
-                "{core} {home}: every gate and state is finite",
-                core=name_of(core),
-                home=place(layer, direction),
-            )
-            checks.append(Check(f"{name_of(core)}-{place(layer, direction)}-finite", bad == 0, text))
+            name, home = name_of(core), place(layer, direction)
+            text = tr("{core} {home}: every gate and state is finite", core=name, home=home)
+            checks.append(Check(f"{name}-{home}-finite", bad == 0, text))
     return [*records, Checks([*checks, replay_check(made)])]
 
 
@@ -137,12 +132,12 @@ def _shown(core: CoreTrace, layer: int, direction: int, found: list[Signal], opt
     size = found[-1].values.shape[1]
     caption = tr("dead: constant over all steps; double: equal to another unit; of {H} units", H=size)
     key = home.replace(" ", ".")
-    records: list[Record] = [Table(key, columns, rows, title=home, caption=caption)]
-    records += _per_step(home, found)
-    return [*records, _per_unit(home, found, unit_numbers(options, min(s.values.shape[1] for s in found)))]
+    units = unit_numbers(options, min(signal.values.shape[1] for signal in found))
+    table = Table(key, columns, rows, title=home, caption=caption)
+    return [table, *_per_step(key, found), _per_unit(key, found, units)]
 
 
-def _per_step(home: str, found: list[Signal]) -> list[Record]:
+def _per_step(key: str, found: list[Signal]) -> list[Record]:
     """Share of saturated units at each step, the mean over rows."""
     shown = [signal for signal in found if signal.kind != "free"]
     if not shown:
@@ -155,20 +150,10 @@ def _per_step(home: str, found: list[Signal]) -> list[Record]:
         by_step[signal.at] = saturated
         values.append([float(by_step[t].sum() / signal.at[t].sum()) for t in steps])
     title = tr("share of saturated units at each step")
-    return [
-        HeatMap(
-            f"{home.replace(' ', '.')}.by_step",
-            values,
-            [s.name for s in shown],
-            [str(t) for t in steps],
-            "",
-            "t",
-            title,
-        )
-    ]
+    return [HeatMap(f"{key}.by_step", values, [s.name for s in shown], [str(t) for t in steps], "", "t", title)]
 
 
-def _per_unit(home: str, found: list[Signal], units: list[int]) -> Table:
+def _per_unit(key: str, found: list[Signal], units: list[int]) -> Table:
     """How often each unit is saturated, and whether it is dead or a duplicate."""
     dead, doubles = set(found[-1].dead()), {b: a for a, b in found[-1].doubles()}
     shown = [signal for signal in found if signal.kind != "free"]
@@ -185,4 +170,4 @@ def _per_unit(home: str, found: list[Signal], units: list[int]) -> Table:
         Column("max", tr("max h")),
         Column("note", "", "text"),
     ]
-    return Table(f"{home.replace(' ', '.')}.units", columns, rows, cut_rows=SHOWN)
+    return Table(f"{key}.units", columns, rows, cut_rows=SHOWN)

@@ -83,13 +83,9 @@ class Products(TorchFunctionMode):
 
 def product_flops(name: str, args: Sequence[Any], result: Tensor) -> int:
     """FLOPs of one call of a torch function, by its name."""
-    if name == "linear":
-        return 2 * result.numel() * int(args[1].shape[-1])
     if name in ("matmul", "__matmul__", "mm", "bmm", "mv", "dot"):
         return 2 * result.numel() * int(args[0].shape[-1])
-    if name == "__rmatmul__":
-        return 2 * result.numel() * int(args[1].shape[-1])
-    if name in ("addmm", "baddbmm", "addmv"):
+    if name in ("linear", "__rmatmul__", "addmm", "baddbmm", "addmv"):
         return 2 * result.numel() * int(args[1].shape[-1])
     if name in ("conv1d", "conv2d", "conv3d"):
         return 2 * result.numel() * int(prod(args[1].shape[1:]))
@@ -106,10 +102,8 @@ def product_flops(name: str, args: Sequence[Any], result: Tensor) -> int:
 def compute(subject: Subject, options: Options = Options()) -> list[Record]:
     found = stages(subject.model, subject.batch)
     records: list[Record] = [*answer(_answers(subject)), table(found), _calls(subject)]
-    on_meta = next(subject.model.parameters()).is_meta
-    if not on_meta:
-        checks = _checks(subject, found)
-        records.append(Checks(checks))
+    if not next(subject.model.parameters()).is_meta:
+        records.append(Checks(_checks(subject, found)))
     return records
 
 
@@ -352,9 +346,8 @@ def _checks(subject: Subject, found: list[Stage]) -> list[Check]:
 def _module_checks(module: nn.RNNBase, spec: CoreSpec, subject: Subject) -> list[Check]:
     """How torch's module handles its axes, tried on this one."""
     B, T, rows = subject.batch.size, 3, spec.num_layers * spec.num_directions
-    zeros = torch.zeros
     own = next(module.parameters())
-    x = zeros(T, B, spec.input_size).to(own)
+    x = torch.zeros(T, B, spec.input_size).to(own)
     with torch.no_grad(), quiet_projections(spec), _batch_first(module):
         output, last = module(x.transpose(0, 1))
     h_n = last[0] if isinstance(last, tuple) else last

@@ -113,11 +113,7 @@ def _value(text: str, key: str) -> Value:
 def _clamp(low: float | None, high: float | None) -> Callable[[Tensor], Tensor]:
     if (low is None and high is None) or (low is not None and high is not None and low > high):
         raise ValueError
-
-    def clamp(now: Tensor) -> Tensor:
-        return now.clamp(low, high)
-
-    return clamp
+    return lambda now: now.clamp(low, high)
 
 
 def _of(before: Trace, other: Trace, key: str) -> tuple[str, Value]:
