@@ -25,7 +25,7 @@ from rnncli.demos.settings import Shown, choose
 from rnncli.demos.written import Term
 from rnncli.errors import UsageError
 from rnncli.locale import tr
-from rnncli.render.numbers import number
+from rnncli.render.boxes import factor
 from rnncli.replay import Trace, exact_copy, run_reference
 from rnncli.replay.rounding import Found, function_rounding, most_apart, ratio, unit
 
@@ -119,10 +119,8 @@ class _Chain:
         else:
             column = [row[j] for row in self.W]
             yield Term(dh, self.sum(column, self.da[t + 1], f"dL/da_{t + 1}"), self.dh[t][j])
-        kind, value = self.net.settings.nonlinearity, (dh if self.blanks else _in_brackets(self.dh[t][j]))
-        slope = {"tanh": f"(1 - {_in_brackets(self.h[t][j])}^2)", "none": "1"}.get(
-            kind, f"{self.slope(self.h[t][j]):.0f}"
-        )
+        kind, value = self.net.settings.nonlinearity, (dh if self.blanks else factor(self.dh[t][j]))
+        slope = {"tanh": f"(1 - {factor(self.h[t][j])}^2)", "none": "1"}.get(kind, f"{self.slope(self.h[t][j]):.0f}")
         yield Term(da, f"{slope}·{value}", self.da[t][j])
 
     def weights(self, j: int) -> Iterator[Term]:
@@ -136,7 +134,7 @@ class _Chain:
                 yield Term(f"dL/d{name}[{j},{k}]", written, sum(a * b for a, b in zip(da, other, strict=True)))
         if self.bias:
             written = " + ".join(
-                f"{names}_{t}" if self.blanks else _in_brackets(value) for t, value in zip(steps, da, strict=True)
+                f"{names}_{t}" if self.blanks else factor(value) for t, value in zip(steps, da, strict=True)
             )
             yield Term(f"dL/db[{j}]", written, sum(da))
 
@@ -177,7 +175,3 @@ class _Chain:
             start = before[self.first].detach().unsqueeze(0)
             loss = run_reference(core, self.net.spec, x[self.first :], (start,), None)[0][-1, 0].sum()
             return [*found, *torch.autograd.grad(loss, list(core.parameters()))]
-
-
-def _in_brackets(value: float) -> str:
-    return f"({number(value)})" if value < 0 else number(value)

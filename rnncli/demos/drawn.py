@@ -34,11 +34,14 @@ def drawing(net: Network, made: Trace, shown: Shown) -> list[records.Record]:
 
 def walk(net: Network, made: Trace) -> Walk:
     """The walk through the demo's steps."""
-
     s = net.settings
 
     def say(core: CoreTrace, steps: Sequence[int]) -> StepTexts:
-        return _said(net, made, steps)
+        if s.input is None:
+            return StepTexts([vector(net.x[t, 0].tolist()) for t in steps], [""] * len(steps))
+        best, names = predictions(net, made)[:, 0].max(1), characters_of(s.input)
+        heads = [f"{token(names[int(best.indices[t])])} {float(best.values[t]):.4f}" for t in steps]
+        return StepTexts([token(s.input[t]) for t in steps], heads)
 
     notes = [tr("sample 0 of {n}", n=s.batch_size)] if s.batch_size > 1 else []
     return Walk(made, say, title(net), made.checks[:1], notes)
@@ -58,12 +61,3 @@ def chosen(net: Network, shown: Shown, first: int) -> tuple[records.Position, li
     """The cell to open, at step `first` by default, and the steps to show. Raises UsageError."""
     T = net.settings.seq_len
     return cell_to_open(shown, net.spec, T, choose(shown.steps, T, "--steps") if shown.steps else None, first)
-
-
-def _said(net: Network, made: Trace, steps: Sequence[int]) -> StepTexts:
-    s = net.settings
-    if s.input is None:
-        return StepTexts([vector(net.x[t, 0].tolist()) for t in steps], [""] * len(steps))
-    best, names = predictions(net, made)[:, 0].max(1), characters_of(s.input)
-    heads = [f"{token(names[int(best.indices[t])])} {float(best.values[t]):.4f}" for t in steps]
-    return StepTexts([token(s.input[t]) for t in steps], heads)

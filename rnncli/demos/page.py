@@ -139,14 +139,13 @@ def _tensors(net: Network, made: Trace) -> list[records.Tensor]:
     found = list(made.page().tensors)
     for name, start in zip(net.spec.states, net.state, strict=True):
         axes = ("L·D", "B", *["H"] * (start.dim() - 2))
-        found.insert(1, records.Tensor(f"{name}_0", axes, tuple(start.shape), start.double().tolist()))
+        found.insert(1, _tensor(f"{name}_0", axes, start))
     if net.head is not None:
-        weight, bias = net.head.weight.detach(), net.head.bias.detach()
-        with torch.no_grad():
-            logits = net.head(made["output"])
-        found += [
-            records.Tensor("head.weight", ("V", "D·H"), tuple(weight.shape), weight.double().tolist()),
-            records.Tensor("head.bias", ("V",), tuple(bias.shape), bias.double().tolist()),
-            records.Tensor("logits", ("T", "B", "V"), tuple(logits.shape), logits.double().tolist()),
-        ]
+        found.append(_tensor("head.weight", ("V", "D·H"), net.head.weight))
+        found.append(_tensor("head.bias", ("V",), net.head.bias))
+        found.append(_tensor("logits", ("T", "B", "V"), net.head(made["output"])))
     return found
+
+
+def _tensor(name: str, axes: Sequence[str], values: torch.Tensor) -> records.Tensor:
+    return records.Tensor(name, axes, tuple(values.shape), values.detach().double().tolist())

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import operator
 import re
 import tomllib
 from dataclasses import dataclass
 from importlib import metadata
+from itertools import zip_longest
 from pathlib import Path
 
 _PROJECT = Path(__file__).resolve().parents[2] / "pyproject.toml"  # if rnncli runs from its sources
+_COMPARISONS = {">=": operator.ge, "<=": operator.le, "==": operator.eq, "!=": operator.ne,
+                ">": operator.gt, "<": operator.lt}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -90,19 +94,9 @@ def _requirement(line: str) -> Requirement:
 def within(version: str, wanted: str) -> bool:
     """Whether a version is in a range of >=, >, <, <=, == and != parts, comparing numbers only (2.13.0+cpu is
     2.13.0)."""
-    compare = {
-        ">=": lambda a, b: a >= b,
-        "<=": lambda a, b: a <= b,
-        "==": lambda a, b: a == b,
-        "!=": lambda a, b: a != b,
-        ">": lambda a, b: a > b,
-        "<": lambda a, b: a < b,
-    }
-    for part in filter(None, wanted.split(",")):
-        found = re.fullmatch(r"(>=|<=|==|!=|>|<)(.+)", part)
-        if found is None:
-            continue
-        if not compare[found[1]](*_same_length(_numbers(version), _numbers(found[2]))):
+    for sign, number in re.findall(r"(?:^|,)(>=|<=|==|!=|>|<)([^,]+)", wanted):
+        pairs = list(zip_longest(_numbers(version), _numbers(number), fillvalue=0))
+        if not _COMPARISONS[sign]([own for own, _ in pairs], [limit for _, limit in pairs]):
             return False
     return True
 
@@ -110,11 +104,6 @@ def within(version: str, wanted: str) -> bool:
 def _numbers(version: str) -> list[int]:
     found = re.match(r"[0-9]+(\.[0-9]+)*", version)
     return [int(part) for part in found[0].split(".")] if found else []
-
-
-def _same_length(a: list[int], b: list[int]) -> tuple[list[int], list[int]]:
-    size = max(len(a), len(b))
-    return a + [0] * (size - len(a)), b + [0] * (size - len(b))
 
 
 def module(distribution: str) -> str:

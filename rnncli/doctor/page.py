@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from rnncli import __version__
 from rnncli.bench import gains
 from rnncli.bench.machine import processor
+from rnncli.device import memory_available
 from rnncli.doctor import packages, system
 from rnncli.doctor.child import Answers, self_test
 from rnncli.locale import language, tr, trn
@@ -163,7 +164,7 @@ def _machine(found: _Findings, torch: Mapping[str, Json]) -> None:
     found.row("threads", tr("threads"), "; ".join([", ".join(limits), taken]))
     if set_:
         found.row("settings", tr("settings"), " ".join(f"{name}={value}" for name, value in set_.items()))
-    memory = system.memory()
+    memory = memory_available()
     if memory is not None:
         found.row("memory", tr("memory"), tr("{size} available", size=size(memory)))
         if memory < LITTLE_MEMORY:

@@ -11,7 +11,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from rnncli.device import cpu_quota, memory_available, usable_cores
+from rnncli.device import cpu_quota, usable_cores
 from rnncli.files import cache_folder, cannot_write
 from rnncli.records import Json
 from rnncli.runs.folder import RUNS
@@ -72,10 +72,6 @@ def cores() -> dict[str, Json]:
 def settings() -> dict[str, str]:
     """Environment variables that affect rnncli, if set."""
     return {name: without_home(os.environ[name]) for name in SETTINGS if os.environ.get(name)}
-
-
-def memory() -> int | None:
-    return memory_available()
 
 
 @dataclass(frozen=True)

@@ -34,13 +34,12 @@ def record(target: Target, samples: int, of: int = 1) -> list[Recording]:
 
 def _recording(seen: Subject, name: str, sample: int, most: int) -> Recording:
     made = seen.trace()
-    a_step = sum(_quantities(core) * min(UNITS, core.spec.hidden_size) for core in made.cores)
+    a_step = sum(
+        len(places(core.spec, Options())) * len(recorded(core)) * min(UNITS, core.spec.hidden_size)
+        for core in made.cores
+    )
     steps = max(1, min(STEPS, most // max(1, a_step)))
     return Recording(name, _title(seen, made, sample), [_core(seen, made, core, steps) for core in made.cores])
-
-
-def _quantities(core: CoreTrace) -> int:
-    return core.spec.num_layers * core.spec.num_directions * len(recorded(core))
 
 
 def _core(seen: Subject, made: Trace, core: CoreTrace, most: int) -> CoreSteps:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from rnncli.locale import tr, trn
@@ -24,7 +24,8 @@ def settings(targets: Sequence[Target]) -> list[Record]:
         {str(key): str(value) for key, value, _ in print_config(target.recipe.document, target.config).rows}
         for target in targets
     ]
-    return [_side_by_side("settings", targets, found, _other_settings)]
+    table, n = _side_by_side("settings", targets, found)
+    return [replace(table, caption=trn("{n} other setting is the same", "{n} other settings are the same", n=n))]
 
 
 def defaults(target: Target) -> Table:
@@ -53,28 +54,19 @@ def environments(targets: Sequence[Target]) -> list[Record]:
     if len(runs) == 1:
         columns = [Column("key", "", "text"), Column("value", "", "text")]
         return [Table("environment", columns, [list(pair) for pair in found[0].items()])]
-    return [_side_by_side("environment", runs, found, _other_entries)]
-
-
-def _other_settings(n: int) -> str:
-    return trn("{n} other setting is the same", "{n} other settings are the same", n=n)
-
-
-def _other_entries(n: int) -> str:
-    return trn("{n} other entry is the same", "{n} other entries are the same", n=n)
+    table, n = _side_by_side("environment", runs, found)
+    return [replace(table, caption=trn("{n} other entry is the same", "{n} other entries are the same", n=n))]
 
 
 def _shown(value: Json) -> str:
     return "-" if value is None or value == "" else str(value)
 
 
-def _side_by_side(
-    name: str, targets: Sequence[Target], found: Sequence[Mapping[str, str]], same: Callable[[int], str]
-) -> Table:
-    """Keys in which the targets differ, with a column per target."""
+def _side_by_side(name: str, targets: Sequence[Target], found: Sequence[Mapping[str, str]]) -> tuple[Table, int]:
+    """Keys in which the targets differ, with a column per target; and the number of the others."""
     keys = {key for values in found for key in values}
     shown = differing(found, str)
     columns = [Column("key", tr("key"), "text")]
     columns += [Column(f"target{k}", target.name, "text") for k, target in enumerate(targets)]
     rows = [[key, *(values.get(key, "") for values in found)] for key in shown]
-    return Table(name, columns, rows, caption=same(len(keys) - len(shown)))
+    return Table(name, columns, rows), len(keys) - len(shown)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -11,6 +10,7 @@ from rnncli.locale import tr
 from rnncli.records import Box, BoxLine, Column, Entry, OpenedCell, Table
 from rnncli.render.lines import cells, clip
 from rnncli.render.numbers import number
+from rnncli.render.numbers import sign as sign_of
 
 EDGE = 2  # numbers kept at either end of a truncated vector
 ONE_LINE = 28  # maximum characters of a vector and its text
@@ -116,10 +116,11 @@ def _largest(line: BoxLine) -> tuple[list[str], int]:
     if left:
         largest = sorted(range(len(pairs)), key=lambda k: (-abs(pairs[k][0] * pairs[k][1]), k))[: PRODUCTS - 1]
         pairs = [pairs[k] for k in sorted(largest)]
-    return [f"{number(a)}·{_factor(b)}" for a, b in pairs], left
+    return [f"{number(a)}·{factor(b)}" for a, b in pairs], left
 
 
-def _factor(value: float) -> str:
+def factor(value: float) -> str:
+    """A number as a factor: a negative one in brackets."""
     return f"({number(value)})" if value < 0 else number(value)
 
 
@@ -131,9 +132,7 @@ def vector(values: Sequence[float]) -> str:
 
 
 def sign(line: BoxLine) -> Literal[-1, 0, 1]:
-    if len(line.values) != 1 or line.values[0] == 0 or math.isnan(line.values[0]):
-        return 0
-    return 1 if line.values[0] > 0 else -1
+    return sign_of(line.values[0]) if len(line.values) == 1 else 0
 
 
 def shortened(text: str, width: int) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Literal
 
 from rnncli.locale import trn
 
@@ -26,6 +27,11 @@ def number(value: float) -> str:
     if abs(value) < 1e-4 or abs(float(text)) >= 1e4:
         return f"{value:.4e}"
     return text
+
+
+def sign(value: float) -> Literal[-1, 0, 1]:
+    """0 for zero and nan."""
+    return 1 if value > 0 else -1 if value < 0 else 0
 
 
 def diff(value: float, decimals: int = 0) -> str:

@@ -13,7 +13,7 @@ from rnncli.locale import tr
 from rnncli.records import Box, Entry, OpenedCell, Stop
 from rnncli.render import boxes
 from rnncli.render.lines import Line, View, cells, clip, pad, wrap
-from rnncli.render.numbers import number
+from rnncli.render.numbers import number, sign
 from rnncli.render.unrolled_lines import SIGNS, Drawing, drawing, window
 
 PANEL = 34  # cells that sums need next to a drawing
@@ -248,7 +248,7 @@ def _figure(value: Entry, signed: bool = False) -> str:
 
 
 def _sign(value: Entry) -> str:
-    return SIGNS[(value > 0) - (value < 0)] if isinstance(value, float) else ""
+    return SIGNS[sign(value)] if isinstance(value, float) else ""
 
 
 # --- the last line

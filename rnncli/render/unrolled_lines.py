@@ -11,7 +11,7 @@ from rnncli.records import Box, BoxLine, GridRow, OpenedCell, Unrolled
 from rnncli.render import boxes
 from rnncli.render.layered import Block, Gaps, Plan, plan
 from rnncli.render.lines import Line, View, cells, clip, pad, strip
-from rnncli.render.numbers import number
+from rnncli.render.numbers import number, sign
 
 FIGURES = 7  # cells of -0.1234: so that boxes of single numbers keep their width from step to step
 SIGNS = {1: "positive", -1: "negative", 0: ""}
@@ -152,10 +152,7 @@ def _cells(
         for j, name in enumerate(row.values):
             text = number(row.values[name][k])
             canvas.write(top + 1 + j, at + 1, pad(name, inner - cells(text)), "heading")
-            value = row.values[name][k]
-            canvas.write(
-                top + 1 + j, at + 1 + inner - cells(text), text, SIGNS[1 if value > 0 else -1 if value < 0 else 0]
-            )
+            canvas.write(top + 1 + j, at + 1 + inner - cells(text), text, SIGNS[sign(row.values[name][k])])
         arrow = "←" if row.reverse else "→"
         if n < len(shown) - 1 or record.steps[k] < record.num_steps - 1:
             canvas.write(top + 1, at + inner + 3, arrow)

@@ -11,9 +11,9 @@ from rnncli.render import boxes, symbols
 from rnncli.render.boxes import Row
 from rnncli.render.layered import Block, Gaps, plan
 from rnncli.render.lines import cells
-from rnncli.render.numbers import number
+from rnncli.render.numbers import number, sign
 from rnncli.render.scene import Scene
-from rnncli.render.unrolled_lines import opened_title
+from rnncli.render.unrolled_lines import SIGNS, opened_title
 
 CHARACTER = 8.5  # width of a character in the scene's units
 ROW, SMALL, HEAD, EDGE = 19, 14, 24, 16  # heights of a row, of a product's row, of a box's title; the margin
@@ -35,10 +35,6 @@ def scene(record: Unrolled) -> Scene:
         drawn.add("text", (EDGE, y), "note", text=note)
     drawn.width, drawn.height = width, y + EDGE
     return drawn
-
-
-def _text_style(value: float) -> str:
-    return "positive" if value > 0 else "negative" if value < 0 else "text"
 
 
 def _tip(
@@ -108,7 +104,8 @@ class _Grid:
         for j, (name, values) in enumerate(row.values.items()):
             at = y + 18 + j * ROW
             self.drawn.add("text", (x + 8, at), "note", text=name)
-            self.drawn.add("text", (x + self.box - 8, at), _text_style(values[n]), text=number(values[n]), anchor="end")
+            style = SIGNS[sign(values[n])] or "text"
+            self.drawn.add("text", (x + self.box - 8, at), style, text=number(values[n]), anchor="end")
 
     def _recurrence(self, k: int) -> None:
         row, record = self.record.grid[k], self.record
@@ -289,11 +286,11 @@ class _Cell:
                 value = values[0] if len(values) == 1 else 0.0
                 path = next(path for path in wire.paths if tuple(path[-1]) == (along, across))
                 start = path[-2][0] if len(path) > 2 else along - 12
-                sign = "positive" if value > 0 else "negative" if value < 0 else ""
-                style = f"{sign}-{'strong' if abs(value) >= STRONG else 'wire'}" if sign else "wire"
+                kind = SIGNS[sign(value)]
+                style = f"{kind}-{'strong' if abs(value) >= STRONG else 'wire'}" if kind else "wire"
                 x, y = self.left + along, self.top + across
                 self.drawn.add("line", (self.left + start, y, x - 7, y), style, frame=t)
-                _tip(self.drawn, x, y, "right", f"{sign}-tip" if sign else "tip", frame=t)
+                _tip(self.drawn, x, y, "right", f"{kind}-tip" if kind else "tip", frame=t)
 
     def _texts(self, t: int, name: str, box: Box) -> None:
         along, across = self.plan.places[name]
@@ -312,6 +309,6 @@ class _Cell:
                 style = "small" if small else "title" if row.role == "result" else "text"
                 self.drawn.add("text", (x + 9, y + (11 if small else 15)), style, text=row.text, frame=t)
             if row.value:
-                style = {1: "positive", -1: "negative", 0: "text"}[row.sign]
+                style = SIGNS[row.sign] or "text"
                 self.drawn.add("text", (right, y + 15), style, text=row.value, anchor="end", frame=t)
             y += SMALL if small else ROW

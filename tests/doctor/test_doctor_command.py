@@ -18,7 +18,7 @@ import torch
 from rnncli import __version__, doctor, render
 from rnncli.bench import gains
 from rnncli.device import usable_cores
-from rnncli.doctor import child, packages, page, system
+from rnncli.doctor import child, packages, page
 from rnncli.doctor.child import Answers
 from rnncli.records import Json
 from tests import warm
@@ -182,7 +182,7 @@ def test_a_folder_that_cannot_be_written(tested: Answers, monkeypatch: pytest.Mo
 
 def test_little_room_and_a_poor_terminal(tested: Answers, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda path: _Usage())
-    monkeypatch.setattr(system, "memory", lambda: 1000)
+    monkeypatch.setattr(page, "memory_available", lambda: 1000)
     monkeypatch.setattr("sys.stdout", _Ascii())
     ok, text = examined()
     assert ok  # to be known, and no fault

@@ -10,7 +10,6 @@ from rnncli.records import (
     Commands,
     Diagram,
     HeatMap,
-    Message,
     Page,
     Record,
     Series,
@@ -64,10 +63,6 @@ def draw(record: Record) -> Markup:
         return render("checks.html", title=record.title, rows=rows)
     if isinstance(record, Commands):
         return render("commands.html", title=record.title, rows=record.commands)
-    return _message(record)
-
-
-def _message(record: Message) -> Markup:
     return render("message.html", kind=record.kind, text=record.text)
 
 
