@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from rnncli import records
 from rnncli.demos.filled import HEAD, number_in, numbers_alone, rows_of
@@ -156,8 +157,6 @@ def is_given(term: str) -> bool:
 
 def blank(table: records.Table) -> records.Table:
     """The table with its results left empty, on a separate page in print."""
-    from dataclasses import replace
-
     names = [column.name for column in table.columns]
     term, value = names.index("term"), names.index("value")
     rows = [[*row[:value], row[value] if is_given(str(row[term])) else None] for row in table.rows]

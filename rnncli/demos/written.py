@@ -180,13 +180,16 @@ class Written:
         if name == "first":
             empty = self._expression(node.args[0], unit).value == 0
             return self._expression(node.args[1 if empty else 2], unit)
-        value = self._value(node, unit)
         if name[:2] == "wh":
-            return _Expression(number(value), number(value), self._half(name, _only_name(node.args[0]))[0], value)
+            vector = _only_name(node.args[0])
+            value = self._half_value("hh", name[3:], unit, self._vector(vector, unit))
+            return _Expression(number(value), number(value), self._half(name, vector)[0], value)
         if name in VECTORS:
-            label = f"{name}({self._label(_only_name(node.args[0]))})"
+            vector = _only_name(node.args[0])
+            value, label = VECTORS[name](self._vector(vector, unit)), f"{name}({self._label(vector)})"
             return _Expression(label, number(value), label, value)
         arguments = [self._expression(argument, unit) for argument in node.args]
+        value = FUNCTIONS[name](*(one.value for one in arguments))
         numbers = [number(one.value) if isinstance(arg, ast.Name) else one.numbers
                    for one, arg in zip(arguments, node.args, strict=True)]  # fmt: skip
         names, blanks = ", ".join(one.names for one in arguments), ", ".join(one.blank for one in arguments)
@@ -194,7 +197,7 @@ class Written:
 
     def _operation(self, node: ast.BinOp, unit: int) -> _Expression:
         left, right = self._expression(node.left, unit), self._expression(node.right, unit)
-        value = self._value(node, unit)
+        value = OPERATIONS[type(node.op)](left.value, right.value)
         if isinstance(node.op, ast.Mult | ast.Div):
             sign = "·" if isinstance(node.op, ast.Mult) else "/"
             names, blanks = ([_factor(one, text) for one, text in pairs] for pairs in (
@@ -215,7 +218,8 @@ class Written:
         row, vector = self._vector(left, unit), self._vector(right, unit)
         first = f"{self._label(left)}[{unit}]" if left.endswith("_before") else left
         label = f"{first}·{self.inputs.reads if right == 'x' else right}"
-        return _Expression(label, products(row, vector, self.inputs.full), label, self._value(node, unit))
+        value = sum(w * v for w, v in zip(row, vector, strict=True))
+        return _Expression(label, products(row, vector, self.inputs.full), label, value)
 
     # values
 
@@ -226,7 +230,7 @@ class Written:
 
     def _found(self, name: str, unit: int) -> float:
         if name in self.defined:
-            return self._value(self.defined[name], unit)
+            return self._expression(self.defined[name], unit).value
         if name.endswith("_before"):
             value = self.inputs.states[name.removesuffix("_before")][unit]
             assert isinstance(value, float)
@@ -269,28 +273,6 @@ class Written:
             found: list[float] = self.inputs.weights[name].flatten().tolist()
             return found
         return [self.value(name, k) for k in range(self.spec.hidden_size)]
-
-    def _value(self, node: ast.expr, unit: int) -> float:
-        match node:
-            case ast.Constant(value=value):
-                return float(str(value))
-            case ast.Name(id=name):
-                return self.value(name, unit)
-            case ast.BinOp(op=ast.MatMult()):
-                left, right = (self._vector(_only_name(one), unit) for one in (node.left, node.right))
-                return sum(w * v for w, v in zip(left, right, strict=True))
-            case ast.BinOp():
-                a, b = self._value(node.left, unit), self._value(node.right, unit)
-                return OPERATIONS[type(node.op)](a, b)
-            case ast.Call(func=ast.Name(id=name), args=args):
-                if name[:2] == "wh":
-                    return self._half_value("hh", name[3:], unit, self._vector(_only_name(args[0]), unit))
-                if name in VECTORS:
-                    return VECTORS[name](self._vector(_only_name(args[0]), unit))
-                if name == "first":
-                    return self._value(args[1 if self._value(args[0], unit) == 0 else 2], unit)
-                return FUNCTIONS[name](*(self._value(one, unit) for one in args))
-        raise AssertionError(ast.dump(node))
 
     # the sums
 

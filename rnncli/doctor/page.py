@@ -85,7 +85,7 @@ def _needs(found: _Findings) -> packages.Needs:
 
 def _modules(needed: packages.Needs) -> list[str]:
     """The modules that the self-test imports: required ones with torch last, then those of the installed extras."""
-    required = sorted(needed.required, key=lambda one: one.name == "torch") or []
+    required = sorted(needed.required, key=lambda one: one.name == "torch")
     extra = [one for name, some in needed.extras.items() if name not in NOT_EXTRAS for one in some]
     names = [packages.module(one.name) for one in [*required, *extra] if one.found]
     return list(dict.fromkeys(name for name in names if name))

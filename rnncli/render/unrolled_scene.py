@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import accumulate
 from typing import Literal
 
 from rnncli.locale import tr
@@ -66,19 +67,15 @@ class _Grid:
         self.right = self.left + len(record.steps) * self.column
         heads = ROW + 26 if any(record.heads) or record.answer else 0
         self.top = EDGE + HEAD + 12 + heads
-        self.bottom = self.top + self._offset(0) + self.depth + 26 + 2 * ROW + 8
+        self.bottom = self._y(0) + self.depth + 26 + 2 * ROW + 8
 
     def _labels(self) -> list[str]:
         return [*(row.label for row in self.record.grid), tr("reads"), tr("answers")]
 
-    def _offset(self, k: int) -> float:
-        """Distance from the top of the highest row to that of row k."""
-        rows = len(self.record.grid)
-        gaps = sum(34 if j % self.D == self.D - 1 else 14 for j in range(k, rows - 1))
-        return (rows - 1 - k) * self.depth + gaps
-
     def _y(self, k: int) -> float:
-        return self.top + self._offset(k)
+        """The top of row k."""
+        above = range(k, len(self.record.grid) - 1)
+        return self.top + sum(self.depth + (34 if j % self.D == self.D - 1 else 14) for j in above)
 
     def _x(self, n: int, k: int) -> float:
         return self.left + n * self.column + (self.shift if self.record.grid[k].reverse else 0)
@@ -218,17 +215,18 @@ class _Cell:
         alike = [(self.frames[t][box.name], self.rows[t][box.name]) for t in self.frames if box.name in self.frames[t]]
         inner = max(max(map(self._characters, rows)) for _, rows in alike)
         inner = max(inner, max(cells(self._title(each)) for each, _ in alike))
-        centres = self._centres(self.rows[self.record.step][box.name])
+        rows = self.rows[self.record.step][box.name]
+        tops = self._tops(rows)
+        centres = {row.line: y + ROW // 2 for row, y in zip(rows, tops, strict=False) if row.line is not None}
         entries: list[tuple[str, int | None]] = []
         givers = boxes.givers(box)
         for name, line in givers:
             same = [other for other, where in givers if where == line]
             entries.append((name, round(centres[line] + 6 * (same.index(name) - (len(same) - 1) / 2))))
-        height = HEAD + self._height(self.rows[self.record.step][box.name]) + 8
         return Block(
             box.name,
             round(inner * CHARACTER + 20),
-            height,
+            tops[-1] + 8,
             centres[max(centres)],
             tuple(entries),
             late=box.kind == "input" and box.name != "x",
@@ -238,18 +236,9 @@ class _Cell:
         """Width of a row in full-size characters; products are smaller."""
         return boxes.width(row) * 0.86 if row.role == "product" else boxes.width(row)
 
-    def _height(self, rows: Sequence[Row]) -> int:
-        return sum(SMALL if row.role == "product" else ROW for row in rows)
-
-    def _centres(self, rows: Sequence[Row]) -> dict[int, int]:
-        """Line of the box -> vertical position of the middle of its row."""
-        found: dict[int, int] = {}
-        y = HEAD
-        for row in rows:
-            if row.line is not None:
-                found[row.line] = y + ROW // 2
-            y += SMALL if row.role == "product" else ROW
-        return found
+    def _tops(self, rows: Sequence[Row]) -> list[int]:
+        """The top of every row within the box, and the end of the last."""
+        return list(accumulate((SMALL if row.role == "product" else ROW for row in rows), initial=HEAD))
 
     def draw(self, left: float) -> None:
         self.left, top = left, self.top + HEAD
@@ -299,9 +288,9 @@ class _Cell:
         self.drawn.add("text", (x + 9, y + 17), "title", text=box.title, frame=t)
         if box.about:
             self.drawn.add("text", (right, y + 17), "small", text=box.about, anchor="end", frame=t)
-        y += HEAD
         rows = self.rows[t][name]
-        for k, row in enumerate(rows):
+        for k, (row, top) in enumerate(zip(rows, self._tops(rows), strict=False)):
+            y = self.top + across + top
             if row.role in ("sum", "result") and k and rows[k - 1].role in ("term", "product"):
                 self.drawn.add("line", (x + 9, y + 1, right, y + 1), "rule", frame=t)
             small = row.role == "product"
@@ -311,4 +300,3 @@ class _Cell:
             if row.value:
                 style = SIGNS[row.sign] or "text"
                 self.drawn.add("text", (right, y + 15), style, text=row.value, anchor="end", frame=t)
-            y += SMALL if small else ROW

@@ -56,22 +56,6 @@ def __getattr__(name: str) -> Any:
 
 
 __all__ = [
-    "BATCH",
-    "GROUPS",
-    "PROTOCOL",
-    "VIEWS",
-    "Options",
-    "Subject",
-    "View",
-    "about_views",
-    "load_view",
-    "overview",
-    "page",
-    "refuse_unread",
-    "side_by_side",
-    "subject_of_model",
-    "subject_of_recipe",
-    "subject_of_task",
-    "subject_of_weights",
-    "view_names",
-]
+    "BATCH", "GROUPS", "PROTOCOL", "VIEWS", "Options", "View", "about_views", "load_view", "refuse_unread",
+    "view_names", *_HOMES,
+]  # fmt: skip
