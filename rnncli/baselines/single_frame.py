@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from rnncli.data.batch import Batch, Order, index_batches, permutation
+from rnncli.nn.evaluate import device_of, evaluating
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -63,8 +64,6 @@ class SingleFrame:
         """(rows, C)."""
         import torch
 
-        from rnncli.nn.evaluate import evaluating
-
         found = []
         for rows in index_batches(len(tested.targets), size, Order(0, 0), shuffle=False):
             with evaluating(self.both):
@@ -74,8 +73,6 @@ class SingleFrame:
 
     def _scores(self, part: Rows, rows: Sequence[int], frames: Sequence[int]) -> Tensor:
         """(B, C)."""
-        from rnncli.nn.evaluate import device_of
-
         chosen = [part.inputs[row][frame : frame + 1] for row, frame in zip(rows, frames, strict=True)]
         scores: Tensor = self.head(self.front(self.batch(chosen).to(device_of(self.both)))[0][0])
         return scores

@@ -1,16 +1,18 @@
-"""Runs a model over batches without training."""
+"""Runs a model over batches without training. Torch is imported only then, so that tasks can import this module."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-
-import torch
-from torch import nn
+from typing import TYPE_CHECKING
 
 from rnncli.data.batch import Batch
-from rnncli.nn.model import Outputs
-from rnncli.replay import modes
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from rnncli.nn.model import Outputs
 
 
 def device_of(model: nn.Module) -> torch.device:
@@ -21,6 +23,10 @@ def device_of(model: nn.Module) -> torch.device:
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
     """Eval mode without gradients; restores both. Never kept open across a `yield`."""
+    import torch
+
+    from rnncli.replay import modes
+
     with modes.evaluating(model), torch.no_grad():
         yield
 

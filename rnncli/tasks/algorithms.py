@@ -13,6 +13,7 @@ from pydantic import Field
 from rnncli.data.batch import Batch, Order, pad
 from rnncli.errors import DataError
 from rnncli.locale import tr
+from rnncli.nn.evaluate import outputs_of
 from rnncli.recipe import Clash, CoreSection, RecipeConfig, TrainSection
 from rnncli.records import Column, Record, Series, Table
 from rnncli.standalone import Code
@@ -121,8 +122,6 @@ class Algorithms(Task[Config, Fitted, Part]):
 
     def metrics(self, config: Config, model: nn.Module, part: Part, fitted: Fitted) -> Metrics:
         """Loss and accuracy (or mse) on rows of the training lengths, then accuracy (mse) at each test length."""
-        from rnncli.nn.evaluate import outputs_of
-
         name = config.data.metric
         found: Metrics = {}
         for group, rows in part.groups.items():
@@ -173,8 +172,6 @@ class Algorithms(Task[Config, Fitted, Part]):
         return [Baseline(tr("current symbol only"), found, about)]
 
     def summarize(self, config: Config, model: nn.Module, splits: Splits[Fitted, Part], part: str) -> list[Record]:
-        from rnncli.nn.evaluate import outputs_of
-
         row = splits.part(part).groups[""][0]
         batch, outputs = next(outputs_of(model, [made.batch_of(config.data, [row])]))
         inputs, answers = (
@@ -245,8 +242,6 @@ class Algorithms(Task[Config, Fitted, Part]):
     def predict(
         self, config: Config, model: nn.Module, fitted: Fitted, inputs: Iterable[str], options: PredictOptions
     ) -> Iterator[Prediction]:
-        from rnncli.nn.evaluate import outputs_of
-
         options.only()
         for text in inputs:
             if not text.strip():

@@ -1,7 +1,7 @@
 """The Task interface: reading data, building and training a model, and showing results.
 
-A task is a subclass of `Task` in its own file. It imports torch and `rnncli.nn` only inside functions or under
-TYPE_CHECKING, so that validating a recipe needs neither.
+A task is a subclass of `Task` in its own file. It imports torch, and modules of `rnncli.nn` that do, only inside
+functions or under TYPE_CHECKING, so that validating a recipe needs neither.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from rnncli.data.written import decimals_of
 from rnncli.errors import DataError
 from rnncli.locale import tr
 from rnncli.names import CELLS
+from rnncli.nn.evaluate import outputs_of
 from rnncli.recipe import Clash, CoreSection, RecipeConfig, TrainSection
 from rnncli.records import Json, Record, Series
 from rnncli.tasks.base import (
@@ -188,7 +189,6 @@ class Forecasting(Task[Config, Fitted, Part]):
         """Fit the interval's margins by split-conformal prediction on a split not used in training."""
         import torch
 
-        from rnncli.nn.evaluate import outputs_of
         from rnncli.nn.forecast import Forecaster, margins
 
         if not config.model.interval:
@@ -211,8 +211,6 @@ class Forecasting(Task[Config, Fitted, Part]):
 
     def _answers(self, config: Config, model: nn.Module, part: Part) -> Iterator[Answer]:
         """Predictions for some origins at a time, on the CPU."""
-        from rnncli.nn.evaluate import outputs_of
-
         for batch, outputs in outputs_of(model, self.batches(config, part, None)):
             yield _answer(config, model, batch, outputs)
 
@@ -295,8 +293,6 @@ class Forecasting(Task[Config, Fitted, Part]):
     ) -> Iterator[Prediction]:
         """For each file, the next rows: dates and targets in the file's own format; with several series, for each of
         them."""
-        from rnncli.nn.evaluate import outputs_of
-
         options.only()
         for path in inputs:
             notes: list[str] = []

@@ -16,6 +16,7 @@ from rnncli.data.progress import follow
 from rnncli.data.vocab import UNK, Kind, Vocab, join, tokenize, unit
 from rnncli.locale import tr
 from rnncli.names import CONTROL
+from rnncli.nn.evaluate import device_of, evaluating, outputs_of
 from rnncli.recipe import Clash, CoreSection, RecipeConfig, Section, TrainSection
 from rnncli.records import Column, Entry, Json, Message, Record, Table
 from rnncli.tasks.base import (
@@ -165,8 +166,6 @@ class LanguageModel(Task[Config, Fitted, Part]):
     def metrics(self, config: Config, model: nn.Module, part: Part, fitted: Fitted) -> Metrics:
         from torch.nn import functional as F
 
-        from rnncli.nn.evaluate import outputs_of
-
         total, steps = 0.0, 0
         for batch, outputs in outputs_of(model, self.batches(config, part, None), carry=True):
             assert batch.targets is not None
@@ -178,8 +177,6 @@ class LanguageModel(Task[Config, Fitted, Part]):
         """After each evaluated window, take a gradient step: w - rate · dL/dw, with L the mean loss of its tokens;
         without dropout. Krause et al. 2018 (arXiv:1709.07432), equation 4."""
         import torch
-
-        from rnncli.nn.evaluate import device_of
 
         learning = _learning(model)
         weights, device = list(learning.parameters()), device_of(model)
@@ -209,8 +206,6 @@ class LanguageModel(Task[Config, Fitted, Part]):
 
     def summarize(self, config: Config, model: nn.Module, splits: Splits[Fitted, Part], part: str) -> list[Record]:
         import torch
-
-        from rnncli.nn.evaluate import outputs_of
 
         tokens = splits.fitted.tokens
         whole: Tokens = splits.part(part).ids
@@ -337,8 +332,6 @@ def write(
     seed: of a separate generator. Never generates <unk>. Raises DataError for a prompt with unknown tokens.
     """
     import torch
-
-    from rnncli.nn.evaluate import device_of, evaluating
 
     generator = torch.Generator().manual_seed(seed)
     device = device_of(model)

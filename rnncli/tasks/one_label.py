@@ -11,6 +11,7 @@ from rnncli.data.batch import Batch, Order, index_batches
 from rnncli.data.pictures import Confusion
 from rnncli.errors import DataError
 from rnncli.locale import tr
+from rnncli.nn.evaluate import outputs_of
 from rnncli.records import Json, Record
 from rnncli.tasks.base import (
     Baseline,
@@ -189,8 +190,6 @@ class OneLabel(Task[ConfigT, LabelledFitted, AnyPart]):
         options: PredictOptions,
     ) -> Iterator[Prediction]:
         """`row<TAB>label<TAB>p` for each row; with top_k, followed by the next most likely labels."""
-        from rnncli.nn.evaluate import outputs_of
-
         options.only("top_k")
         read, labels = self.input(config), fitted.labels.tokens
         shown = min(options.top_k or 1, len(labels))

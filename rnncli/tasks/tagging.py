@@ -15,6 +15,7 @@ from rnncli.data.pictures import Confusion
 from rnncli.data.vocab import join, tokenize
 from rnncli.errors import DataError
 from rnncli.locale import tr, trn
+from rnncli.nn.evaluate import outputs_of
 from rnncli.recipe import Clash, RecipeConfig, TrainSection
 from rnncli.records import Json, Message, Record, Table
 from rnncli.tasks.base import (
@@ -135,7 +136,6 @@ class Tagging(Task[Config, Fitted, Part]):
 
     def metrics(self, config: Config, model: nn.Module, part: Part, fitted: Fitted) -> Metrics:
         from rnncli.nn.crf import best_labels
-        from rnncli.nn.evaluate import outputs_of
 
         total, steps, right = 0.0, 0.0, 0
         answers: list[list[int]] = [[] for _ in part.rows]
@@ -179,7 +179,6 @@ class Tagging(Task[Config, Fitted, Part]):
     def _answers(self, config: Config, model: nn.Module, part: Part) -> list[list[int]]:
         """The predicted labels, row by row."""
         from rnncli.nn.crf import best_labels
-        from rnncli.nn.evaluate import outputs_of
 
         found: list[list[int]] = [[] for _ in part.rows]
         for batch, outputs in outputs_of(model, self.batches(config, part, None)):
@@ -196,7 +195,6 @@ class Tagging(Task[Config, Fitted, Part]):
     def _steps(self, config: Config, model: nn.Module, fitted: Fitted, part: Part, row: int) -> Table:
         """One row step by step."""
         from rnncli.nn.crf import best_labels, with_marginals
-        from rnncli.nn.evaluate import outputs_of
 
         letters = None if part.letters is None else part.letters[row : row + 1]
         one = Part(part.rows[row : row + 1], part.inputs[row : row + 1], part.targets[row : row + 1], letters)
@@ -360,7 +358,6 @@ def _tagged(
     """The most likely label of each token; the same as JSON, with top_k choices if requested; the choices (label,
     probability) for every token; notes."""
     from rnncli.nn.crf import best_labels, with_marginals
-    from rnncli.nn.evaluate import outputs_of
 
     json: dict[str, Json] = {"tokens": list(steps), "labels": []}
     if not steps:

@@ -21,6 +21,7 @@ from rnncli.data.splits import Split as Parts
 from rnncli.data.vocab import UNK, Kind, Vocab, join, tokenize, unit
 from rnncli.files import as_cell, shown
 from rnncli.locale import tr, trn
+from rnncli.nn.evaluate import outputs_of
 from rnncli.recipe import CoreSection, RecipeConfig, TrainSection
 from rnncli.records import ColouredText, Column, Entry, Json, Record, Table
 from rnncli.tasks.base import (
@@ -172,8 +173,6 @@ class Transcription(Task[Config, Fitted, Part]):
     def metrics(self, config: Config, model: nn.Module, part: Part, fitted: Fitted) -> Metrics:
         """Error rates of greedy transcriptions, as `predict` writes them, against the original texts: total edits over
         total characters or words. loss: per token."""
-        from rnncli.nn.evaluate import outputs_of
-
         total, count = 0.0, 0.0
         pairs: list[tuple[str, str]] = []
         clips = part.rows.listed
@@ -186,8 +185,6 @@ class Transcription(Task[Config, Fitted, Part]):
         return _as_metrics(pairs) | {"loss": total / count}
 
     def answers(self, config: Config, model: nn.Module, part: Part, fitted: Fitted) -> Iterator[str]:
-        from rnncli.nn.evaluate import outputs_of
-
         for _, outputs in outputs_of(model, self.batches(config, part, None)):
             yield from _greedy(outputs, fitted)
 
@@ -201,16 +198,12 @@ class Transcription(Task[Config, Fitted, Part]):
 
     def epoch_preview(self, config: Config, model: nn.Module, splits: Splits[Fitted, Part]) -> str:
         """The transcription of the first held-out clip."""
-        from rnncli.nn.evaluate import outputs_of
-
         one = _first(splits.part(splits.held_out))
         _, outputs = next(outputs_of(model, self.batches(config, one, None)))
         return _greedy(outputs, splits.fitted)[0]
 
     def summarize(self, config: Config, model: nn.Module, splits: Splits[Fitted, Part], part: str) -> list[Record]:
         """The first clip: transcript, prediction, and the most likely token of every step."""
-        from rnncli.nn.evaluate import outputs_of
-
         rows: Part = splits.part(part)
         fitted = splits.fitted
         _, outputs = next(outputs_of(model, self.batches(config, _first(rows), None)))
@@ -246,8 +239,6 @@ class Transcription(Task[Config, Fitted, Part]):
 
     def pictures(self, config: Config, model: nn.Module, splits: Splits[Fitted, Part], part: str) -> list[Record]:
         """The first clip as a spectrogram, and below it the most likely token of every step."""
-        from rnncli.nn.evaluate import outputs_of
-
         rows: Part = splits.part(part)
         _, outputs = next(outputs_of(model, self.batches(config, _first(rows), None)))
         probs, best = outputs.scores[:, 0].float().softmax(1).max(1)  # (T,) each
@@ -272,7 +263,6 @@ class Transcription(Task[Config, Fitted, Part]):
     ) -> Iterator[Prediction]:
         """`file<TAB>text` for each audio file; with beam, the best result of a beam search of that width."""
         from rnncli.nn.ctc import beam_search
-        from rnncli.nn.evaluate import outputs_of
 
         options.only("beam")
         for path in inputs:

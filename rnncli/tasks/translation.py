@@ -16,6 +16,7 @@ from rnncli.data.given import texts_without_header
 from rnncli.data.vocab import BOS, EOS, UNK, Kind, join, tokenize
 from rnncli.errors import Missing
 from rnncli.locale import tr, trn
+from rnncli.nn.evaluate import device_of, evaluating, outputs_of
 from rnncli.recipe import CellName, CoreSection, RecipeConfig, TrainSection
 from rnncli.records import Column, HeatMap, Json, Message, Record, Table
 from rnncli.tasks.base import (
@@ -138,7 +139,6 @@ class Translation(Task[Config, Fitted, Part]):
 
     def metrics(self, config: Config, model: nn.Module, part: Part, fitted: Fitted) -> Metrics:
         """loss with teacher forcing; the others on greedy translations."""
-        from rnncli.nn.evaluate import device_of, evaluating
         from rnncli.nn.seq2seq import Seq2Seq
 
         assert isinstance(model, Seq2Seq)
@@ -158,7 +158,6 @@ class Translation(Task[Config, Fitted, Part]):
         return _judged(answers, part, fitted.target_tokens) | {"loss": total / count}
 
     def answers(self, config: Config, model: nn.Module, part: Part, fitted: Fitted) -> Iterator[str]:
-        from rnncli.nn.evaluate import device_of, evaluating
         from rnncli.nn.seq2seq import Seq2Seq
 
         assert isinstance(model, Seq2Seq)
@@ -198,7 +197,6 @@ class Translation(Task[Config, Fitted, Part]):
 
     def summarize(self, config: Config, model: nn.Module, splits: Splits[Fitted, Part], part: str) -> list[Record]:
         """One pair: source, target, translation, and attention weights."""
-        from rnncli.nn.evaluate import outputs_of
         from rnncli.nn.seq2seq import Seq2Seq
 
         assert isinstance(model, Seq2Seq)
@@ -255,7 +253,6 @@ class Translation(Task[Config, Fitted, Part]):
         self, config: Config, model: nn.Module, fitted: Fitted, inputs: Iterable[str], options: PredictOptions
     ) -> Iterator[Prediction]:
         """A translation of each line. options.beam: beam width, default 1 (greedy)."""
-        from rnncli.nn.evaluate import device_of, evaluating
         from rnncli.nn.seq2seq import Seq2Seq
 
         assert isinstance(model, Seq2Seq)

@@ -153,7 +153,7 @@ def test_error_rates_are_of_the_texts_as_they_are_in_the_data(tmp_path: Path) ->
 
 def _metrics_with(outputs_of: Any, job: Any) -> dict[str, float]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("rnncli.nn.evaluate.outputs_of", outputs_of)
+        patch.setattr(transcription, "outputs_of", outputs_of)
         return transcription.TASK.metrics(job.config, job.model, job.splits.train, job.splits.fitted)
 
 

@@ -12,6 +12,7 @@ from rnncli.data.kept import Chosen
 from rnncli.data.skipped import Skipped
 from rnncli.data.vocab import Vocab
 from rnncli.locale import tr, trn
+from rnncli.nn.evaluate import outputs_of
 from rnncli.recipe import TrainSection
 from rnncli.records import Column, Entry, Json, Record, Table
 from rnncli.tasks.base import FittedState, InputKind, Script, Splits
@@ -143,8 +144,6 @@ def labelled_splits(
 def log_probs(model: nn.Module, batches: Iterator[Batch] | Sequence[Batch]) -> Tensor:
     """Log probabilities of every class for every row, in order, (rows, C), on the CPU."""
     import torch
-
-    from rnncli.nn.evaluate import outputs_of
 
     return torch.cat([outputs.scores.float().log_softmax(1).cpu() for _, outputs in outputs_of(model, batches)])
 
