@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from rnncli.data.look import Look
-    from rnncli.nn.ngrams import NgramScores
 
 
 class Data(TextData):
@@ -108,20 +107,20 @@ class Classification(OneLabel[Config]):
     def label_smoothing(self, config: Config) -> float:
         return config.train.label_smoothing
 
-    def head(self, config: Config, size: int, num_classes: int) -> nn.Module:
+    def build(self, config: Config, fitted: LabelledFitted) -> nn.Module:
         from rnncli.nn.heads import LastState, MaxPool, MeanPool
-
-        return {"last": LastState, "mean": MeanPool, "max": MaxPool}[config.model.head](size, num_classes)
-
-    def outer_dropout(self, config: Config) -> float:
-        return config.model.outer_dropout
-
-    def ngrams(self, config: Config, fitted: LabelledFitted) -> NgramScores | None:
+        from rnncli.nn.model import SequenceModel
         from rnncli.nn.ngrams import NgramScores
+        from rnncli.nn.recurrent import core_of_section
 
-        if not config.model.ngrams or not isinstance(fitted, TextFitted):
-            return None
-        return NgramScores(len(fitted.tokens), len(fitted.labels), config.model.ngrams)
+        model, num_classes = config.model, len(fitted.labels)
+        front, size = self.input(config).front(fitted)
+        rnn, spec = core_of_section(model, size)
+        head = {"last": LastState, "mean": MeanPool, "max": MaxPool}[model.head](spec.output_size, num_classes)
+        beside = None
+        if model.ngrams and isinstance(fitted, TextFitted):
+            beside = NgramScores(len(fitted.tokens), num_classes, model.ngrams)
+        return SequenceModel(front, rnn, head, model.engine, ngrams=beside, outer_dropout=model.outer_dropout)
 
     def read(self, config: Config) -> Splits[LabelledFitted, AnyPart]:
         splits = super().read(config)

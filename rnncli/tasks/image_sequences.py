@@ -49,11 +49,12 @@ class ImageSequences(OneLabel[Config]):
 
     def build(self, config: Config, fitted: LabelledFitted) -> nn.Module:
         """The convolutions' weights are drawn last, after the core's and the head's, to keep old seeds reproducible."""
+        from rnncli.nn.heads import LastState
         from rnncli.nn.model import SequenceModel
         from rnncli.nn.recurrent import core_of_section
 
         rnn, spec = core_of_section(config.model, config.model.frame_size)
-        head = self.head(config, spec.output_size, len(fitted.labels))
+        head = LastState(spec.output_size, len(fitted.labels))
         assert isinstance(fitted, FrameFitted)
         front, _ = self.input(config).front(fitted)
         return SequenceModel(front, rnn, head, config.model.engine)

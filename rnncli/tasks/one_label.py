@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from rnncli.cells import State
-    from rnncli.nn.ngrams import NgramScores
 
 AnyPart = LabelledPart[Any]  # of the input chosen by the recipe
 
@@ -50,19 +49,6 @@ class OneLabel(Task[ConfigT, LabelledFitted, AnyPart]):
         """Label smoothing: share of a target spread over all classes."""
         return 0.0
 
-    def head(self, config: ConfigT, size: int, num_classes: int) -> nn.Module:
-        from rnncli.nn.heads import LastState
-
-        return LastState(size, num_classes)
-
-    def outer_dropout(self, config: ConfigT) -> float:
-        """Dropout on x_t and on the head's input."""
-        return 0.0
-
-    def ngrams(self, config: ConfigT, fitted: LabelledFitted) -> NgramScores | None:
-        """The n-gram classifier next to the network, if any."""
-        return None
-
     def input_kind(self, config: ConfigT) -> InputKind:
         return self.input(config).kind
 
@@ -78,16 +64,6 @@ class OneLabel(Task[ConfigT, LabelledFitted, AnyPart]):
 
     def texts_of(self, config: ConfigT, fitted: LabelledFitted, lines: Iterable[str]) -> tuple[Iterable[str], str]:
         return self.input(config).texts_of(fitted, lines)
-
-    def build(self, config: ConfigT, fitted: LabelledFitted) -> nn.Module:
-        from rnncli.nn.model import SequenceModel
-        from rnncli.nn.recurrent import core_of_section
-
-        front, size = self.input(config).front(fitted)
-        rnn, spec = core_of_section(config.model, size)
-        head = self.head(config, spec.output_size, len(fitted.labels))
-        beside, dropout = self.ngrams(config, fitted), self.outer_dropout(config)
-        return SequenceModel(front, rnn, head, config.model.engine, ngrams=beside, outer_dropout=dropout)
 
     def label_names(self, config: ConfigT, fitted: LabelledFitted) -> Names:
         return Names(self.input(config).token_names(fitted), fitted.labels.tokens)
