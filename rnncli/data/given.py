@@ -9,34 +9,27 @@ from io import StringIO
 from itertools import chain, islice
 
 from rnncli.data.records import DELIMITERS
-from rnncli.data.table import Key
 from rnncli.errors import DataError
 from rnncli.locale import tr
 
 Cells = Sequence[str]
 
 
-def texts_with_header(lines: Iterable[str], column: Key) -> tuple[Iterator[str], bool]:
-    """The texts of a table whose header names that column, else the lines unchanged; and whether it is a table."""
-    name = str(column)
-    return _texts(lines, lambda cells: cells.index(name) if len(cells) > 1 and name in cells else None, header=True)
-
-
-def texts_without_header(
-    lines: Iterable[str], column: int, fits: Callable[[Cells], bool], delimiters: Sequence[str] = DELIMITERS
-) -> tuple[Iterator[str], bool]:
-    """The texts of that column (from 0) of a table whose first row satisfies `fits`, else the lines unchanged; and
-    whether it is a table."""
-    return _texts(lines, lambda cells: column if len(cells) > column and fits(cells) else None, delimiters)
-
-
-def _texts(
+def texts_of_column(
     lines: Iterable[str],
-    place_of: Callable[[Cells], int | None],
+    column: str | int,
+    fits: Callable[[Cells], bool] = lambda cells: len(cells) > 1,
     delimiters: Sequence[str] = DELIMITERS,
-    header: bool = False,
 ) -> tuple[Iterator[str], bool]:
-    table, whole = table_of(lines, place_of, delimiters, header)
+    """The texts of a column of a table, else the lines unchanged; and whether it is a table: whether `fits` takes the
+    first row, and that has the column. column: its name in a header, or its index, from 0, without one."""
+
+    def place_of(cells: Cells) -> int | None:
+        if isinstance(column, str):
+            return cells.index(column) if column in cells and fits(cells) else None
+        return column if column < len(cells) and fits(cells) else None
+
+    table, whole = table_of(lines, place_of, delimiters, isinstance(column, str))
     return (whole, False) if table is None else (table.texts(table.rows), True)
 
 

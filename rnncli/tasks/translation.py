@@ -12,7 +12,7 @@ from pydantic import Field
 from rnncli.baselines.dictionary import dictionary
 from rnncli.data.batch import Batch, Order, index_batches
 from rnncli.data.chrf import chrf
-from rnncli.data.given import texts_without_header
+from rnncli.data.given import texts_of_column
 from rnncli.data.vocab import BOS, EOS, UNK, Kind, join, tokenize
 from rnncli.errors import Missing
 from rnncli.locale import tr, trn
@@ -230,7 +230,7 @@ class Translation(Task[Config, Fitted, Part]):
         if not isinstance(data.path or data.train, str) or fitted.columns is not None:
             return lines, ""
         source, target = int(data.columns[0]), int(data.columns[1])
-        texts, pairs = texts_without_header(lines, source, lambda cells: len(cells) > target, ["\t"])
+        texts, pairs = texts_of_column(lines, source, lambda cells: len(cells) > target, ["\t"])
         return texts, tr("read as pairs: sources from column {n}", n=source) if pairs else ""
 
     def predict_lines(

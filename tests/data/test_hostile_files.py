@@ -22,7 +22,7 @@ from rnncli.data.conllu import (
 )
 from rnncli.data.dates import DateColumn
 from rnncli.data.folder import read_class_folder
-from rnncli.data.given import texts_with_header
+from rnncli.data.given import texts_of_column
 from rnncli.data.pairs import read_pairs, read_parallel
 from rnncli.data.series import regular
 from rnncli.data.skipped import OnBad, Skipped
@@ -106,7 +106,7 @@ def _given(path: Path, on_bad: OnBad) -> None:
 
 
 def _table_given(path: Path, on_bad: OnBad) -> None:
-    list(texts_with_header((line.rstrip("\r\n") for _, line in read_lines(path, raw=True)), "value")[0])
+    list(texts_of_column((line.rstrip("\r\n") for _, line in read_lines(path, raw=True)), "value")[0])
 
 
 READERS: dict[str, tuple[str, Callable[[Path, OnBad], object]]] = {

@@ -17,7 +17,7 @@ from pydantic import Field
 from rnncli.baselines.ngrams import LONGEST, NgramClassifier, thinned
 from rnncli.data.builtin import is_builtin
 from rnncli.data.folder import NamePattern, Sample, class_folder_fingerprint, read_class_folder
-from rnncli.data.given import texts_with_header, texts_without_header
+from rnncli.data.given import texts_of_column
 from rnncli.data.ragged import Few, Gathering, GatheringPlaces, Numbering, Places, Ragged
 from rnncli.data.records import Delimiter
 from rnncli.data.rows import ColumnRows
@@ -222,7 +222,7 @@ class TextInput(LabelledInput[TextFitted, TextRows]):
         """The texts of a table; one without a header is recognized by a known label in its first row."""
         data = self.data
         if data.header:
-            texts, table = texts_with_header(lines, data.text)
+            texts, table = texts_of_column(lines, str(data.text))
         elif str(data.text).isdecimal() and str(data.label).isdecimal():
             place = int(data.label)
 
@@ -230,7 +230,7 @@ class TextInput(LabelledInput[TextFitted, TextRows]):
                 known = len(cells) > place and not data.no_class(cells[place])
                 return known and data.class_of(cells[place]) in fitted.labels
 
-            texts, table = texts_without_header(lines, int(data.text), labelled)
+            texts, table = texts_of_column(lines, int(data.text), labelled)
         else:
             return lines, ""
         return texts, tr("read as a table: texts from column {name}", name=repr(data.text)) if table else ""
