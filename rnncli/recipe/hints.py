@@ -84,8 +84,11 @@ def is_text(hint: object) -> bool:
     return hint is str
 
 
-def is_path(marks: Iterable[object]) -> bool:
-    return any(isinstance(mark, IsPath) for mark in marks)
+def is_path(hints: Iterable[object]) -> bool:
+    """Whether any of these types and marks, or a part of one, says that it is a path."""
+    return any(
+        isinstance(hint, IsPath) or is_path([*get_args(hint), *getattr(hint, "__metadata__", ())]) for hint in hints
+    )
 
 
 def known_keys(config: type[RecipeConfig]) -> list[str]:

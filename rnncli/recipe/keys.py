@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import get_args
 
 from rnncli import names
-from rnncli.recipe.hints import choices_of, hint_of, known_fields
-from rnncli.recipe.marks import IsPath
+from rnncli.recipe.hints import choices_of, hint_of, is_path, known_fields
 from rnncli.recipe.sections import RecipeConfig
 
 
@@ -32,7 +29,7 @@ def keys(config: type[RecipeConfig]) -> list[Key]:
             name,
             field.description or "",
             _words(name, hint_of(field)),
-            any(_paths([field.annotation, *field.metadata])),
+            is_path([field.annotation, *field.metadata]),
         )
         for name, field in fields
         if name not in sections
@@ -46,12 +43,3 @@ def _words(name: str, hint: object) -> list[str]:
         return ["none", *names.SCHEDULES]
     found = choices_of(hint)
     return ["true", "false"] if hint is bool else [] if found == ["auto"] else found
-
-
-def _paths(hints: Sequence[object]) -> list[bool]:
-    """Whether each type, or any part of it, is a path."""
-    return [isinstance(hint, IsPath) or any(_paths(_parts(hint))) for hint in hints]
-
-
-def _parts(hint: object) -> list[object]:
-    return [*get_args(hint), *getattr(hint, "__metadata__", ())]
