@@ -22,27 +22,14 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
 GROUP = "rnncli.tasks"  # of entry points: `name = "package.module:TASK"`
-# files of this folder that are not tasks
-SHARED = (
-    "base",
-    "entities",
-    "fitted",
-    "forecast_tables",
-    "forecasts",
-    "labels",
-    "one_label",
-    "propose",
-    "registry",
-    "tag_tables",
-    "tagger",
-)
 
 
 @cache
 def _own() -> dict[str, str]:
-    """Name -> module, of the tasks in this folder."""
-    stems = [file.stem for file in Path(__file__).parent.glob("[a-z]*.py")]
-    return {stem.replace("_", "-"): f"{__package__}.{stem}" for stem in sorted(stems) if stem not in SHARED}
+    """Name -> module, of the tasks in this folder: its files with a line `TASK = ...`."""
+    files = sorted(Path(__file__).parent.glob("[a-z]*.py"))
+    stems = [file.stem for file in files if "\nTASK = " in file.read_text(encoding="utf-8")]
+    return {stem.replace("_", "-"): f"{__package__}.{stem}" for stem in stems}
 
 
 @cache
