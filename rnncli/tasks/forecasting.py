@@ -35,13 +35,7 @@ from rnncli.tasks.forecast_tables import forecast_curve, sample_table
 from rnncli.tasks.forecasts import Answer, naive, quantile_loss, score, simple_forecasts, written_like
 from rnncli.tasks.inputs import suits
 from rnncli.tasks.inputs.scaled import Fitted, Part
-from rnncli.tasks.inputs.series import (
-    last_windows,
-    read_new_series,
-    read_series,
-    series_of,
-    windows,
-)
+from rnncli.tasks.inputs.series import last_windows, read_new_series, read_series, series_of, windows
 from rnncli.tasks.inputs.series_columns import Data, suggest_columns
 
 if TYPE_CHECKING:
@@ -230,10 +224,7 @@ class Forecasting(Task[Config, Fitted, Part]):
         data, series = config.data, one.table.series[number]
         origin = int(one.origins[0] - one.table.first[number])  # row of the series
         answer = next(self._answers(config, model, one))
-        curves = {"forecast": answer.scores}
-        if answer.interval is not None:
-            curves |= dict(zip(("lower", "upper"), answer.interval, strict=True))
-        found = {name: in_units(values) for name, values in curves.items()}
+        found = {name: in_units(values) for name, values in answer.curves().items()}
         ahead = range(origin + 1, origin + 1 + data.horizon)
         truth = [float(series.values[row, 0]) if series.known[row, 0] else None for row in ahead]
         season = [float(series.values[origin + 1 - data.season + k % data.season, 0]) for k in range(data.horizon)]
@@ -300,13 +291,9 @@ class Forecasting(Task[Config, Fitted, Part]):
             _require_no_minus(config, found)
             table, batch, series = last_windows(config.data, fitted, found, notes)
             batch, outputs = next(outputs_of(model, [batch]))
-            answer = _answer(config, model, batch, outputs)
-            kinds = {"forecast": answer.scores}
-            if answer.interval is not None:
-                kinds |= dict(zip(("lower", "upper"), answer.interval, strict=True))
             units = {
                 kind: (values.double().numpy() * table.std + table.mean).transpose(1, 0, 2).tolist()
-                for kind, values in kinds.items()
+                for kind, values in _answer(config, model, batch, outputs).curves().items()
             }  # kind -> S lists of horizon lists of N
             yield _prediction(config.data, path, fitted.columns[: fitted.targets], series, units, notes)
 
@@ -384,7 +371,8 @@ def _prediction(
     """units: forecast, lower, upper -> for each series, horizon lists of N numbers."""
     heading = _heading(names, units)
     dates = [[one.date(len(one) + k) for k in range(data.horizon)] for one in series]
-    places = [_decimals(one, len(names)) for one in series]
+    # of each target, by its newest values
+    places = [[decimals_of(one.values[one.known[:, i], i].tolist()) for i in range(len(names))] for one in series]
     rows = [
         (one.id, date, [x for kind in units for x in zip(units[kind][s][k], places[s], strict=True)])
         for s, one in enumerate(series)
@@ -406,11 +394,6 @@ def _prediction(
     else:
         document |= told[0]
     return Prediction(written_like(data, path, heading, rows), document, notes)
-
-
-def _decimals(series: RegularSeries, targets: int) -> list[int]:
-    """Of each target, by its newest values."""
-    return [decimals_of(series.values[series.known[:, i], i].tolist()) for i in range(targets)]
 
 
 TASK = Forecasting()

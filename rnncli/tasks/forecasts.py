@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from rnncli.baselines.linear import Pairs, Ridge
+from rnncli.baselines.linear import Ridge
 from rnncli.baselines.naive import STRETCH, drift, grown, repeated
 from rnncli.data.table import date_keys, open_table
 from rnncli.data.written import as_cell
@@ -32,6 +32,11 @@ class Answer:
     scores: Tensor
     bounds: Tensor | None = None
     interval: Tensor | None = None
+
+    def curves(self) -> dict[str, Tensor]:
+        """forecast, and lower and upper if there is an interval: (horizon, B, N) each."""
+        bounds = () if self.interval is None else self.interval
+        return {"forecast": self.scores, **dict(zip(("lower", "upper"), bounds, strict=False))}
 
 
 Losses = Callable[[Answer, "Tensor | None"], Loss]
@@ -164,13 +169,9 @@ def simple_forecasts(
         yield tr("seasonal naive with growth"), about, _grown(data, tested)
     ridge = [Ridge(partial(_pairs, data, splits.train, target)) for target in range(splits.fitted.targets)]
     for target, fitted in enumerate(ridge):
-        fitted.choose(_held_out(data, splits, target))
+        fitted.choose(partial(_pairs, data, splits.part(splits.held_out), target))
     strengths = ", ".join(f"{fitted.strength:.3g}" for fitted in ridge[:4])
-    yield (
-        tr("ridge"),
-        tr("linear in the window, penalty {value}", value=strengths),
-        _linear(data, tested, ridge),
-    )
+    yield tr("ridge"), tr("linear in the window, penalty {value}", value=strengths), _linear(data, tested, ridge)
 
 
 def naive(data: Data, part: Part, lag: int) -> Iterator[Tensor]:
@@ -196,10 +197,15 @@ def _grown(data: Data, part: Part) -> Iterator[Tensor]:
 def _pairs(data: Data, part: Part, target: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Windows of one target with the columns known ahead, (n, window + horizon·F), and its next steps, (n, horizon);
     windows with incomplete truth are omitted."""
-    for start in range(0, len(part.origins), STRETCH):
-        X, Y = _pair(data, part, range(start, min(start + STRETCH, len(part.origins))), target)
+    for rows in _stretches(part):
+        X, Y = _pair(data, part, rows, target)
         whole = ~Y.isnan().any(1)
         yield X[whole], Y[whole]
+
+
+def _stretches(part: Part) -> Iterator[range]:
+    n = len(part.origins)
+    return (range(start, min(start + STRETCH, n)) for start in range(0, n, STRETCH))
 
 
 def _pair(data: Data, part: Part, rows: Sequence[int], target: int) -> tuple[Tensor, Tensor]:
@@ -213,15 +219,10 @@ def _pair(data: Data, part: Part, rows: Sequence[int], target: int) -> tuple[Ten
     return X, batch.targets[..., target].T
 
 
-def _held_out(data: Data, splits: Splits[Fitted, Part], target: int) -> Pairs:
-    return partial(_pairs, data, splits.part(splits.held_out), target)
-
-
 def _linear(data: Data, part: Part, ridge: Sequence[Ridge]) -> Iterator[Tensor]:
     import torch
 
-    for start in range(0, len(part.origins), STRETCH):
-        rows = range(start, min(start + STRETCH, len(part.origins)))
+    for rows in _stretches(part):
         found = [fitted(_pair(data, part, rows, target)[0]).T for target, fitted in enumerate(ridge)]
         yield torch.stack(found, dim=2).float()  # (horizon, origins, N)
 

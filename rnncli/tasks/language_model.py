@@ -13,7 +13,7 @@ from rnncli.baselines.bigrams import bigram_losses
 from rnncli.data.batch import Batch, Order
 from rnncli.data.encoded import Tokens
 from rnncli.data.progress import follow
-from rnncli.data.vocab import UNK, Kind, Vocab, join, tokenize, unit
+from rnncli.data.vocab import UNK, Vocab, join, tokenize, unit
 from rnncli.locale import tr
 from rnncli.names import CONTROL
 from rnncli.nn.evaluate import device_of, evaluating, outputs_of
@@ -228,9 +228,8 @@ class LanguageModel(Task[Config, Fitted, Part]):
         records: list[Record] = [Table("sample", columns, rows)]
         sample = config.train.sample
         if sample.length:
-            kind, seed = splits.fitted.kind, config.train.seed
             prompt = _prompt(sample, splits.fitted)
-            pieces = write(model, tokens, kind, prompt, sample.length, sample.temperature, None, seed)
+            pieces = write(model, splits.fitted, prompt, sample.length, sample.temperature, None, config.train.seed)
             title = tr(
                 "{n} {kind} at temperature {t}:",
                 n=sample.length,
@@ -266,8 +265,7 @@ class LanguageModel(Task[Config, Fitted, Part]):
             notes = not_known(tokens, tokenize(prompt, kind, newlines=True))
             pieces = write(
                 model,
-                tokens,
-                kind,
+                fitted,
                 prompt,
                 sample.length if options.length is None else options.length,
                 sample.temperature if options.temperature is None else options.temperature,
@@ -316,14 +314,7 @@ def _start(vocab: Vocab) -> list[str]:
 
 
 def write(
-    model: nn.Module,
-    vocab: Vocab,
-    kind: Kind,
-    prompt: str,
-    length: int,
-    temperature: float,
-    top_k: int | None,
-    seed: int,
+    model: nn.Module, fitted: Fitted, prompt: str, length: int, temperature: float, top_k: int | None, seed: int
 ) -> Iterator[str]:
     """Generate a continuation of `prompt` (a line end if empty), token by token with carried state; yields chunks,
     including the space after the prompt.
@@ -333,6 +324,7 @@ def write(
     """
     import torch
 
+    vocab, kind = fitted.tokens, fitted.kind
     generator = torch.Generator().manual_seed(seed)
     device = device_of(model)
     start = tokenize(prompt, kind, newlines=True)

@@ -198,15 +198,18 @@ class Transcription(Task[Config, Fitted, Part]):
 
     def epoch_preview(self, config: Config, model: nn.Module, splits: Splits[Fitted, Part]) -> str:
         """The transcription of the first held-out clip."""
-        one = _first(splits.part(splits.held_out))
-        _, outputs = next(outputs_of(model, self.batches(config, one, None)))
-        return _greedy(outputs, splits.fitted)[0]
+        return _greedy(self._first(config, model, splits.part(splits.held_out)), splits.fitted)[0]
+
+    def _first(self, config: Config, model: nn.Module, part: Part) -> Outputs:
+        """The model's outputs for the first clip."""
+        _, outputs = next(outputs_of(model, self.batches(config, Part(part.rows[:1], part.targets[:1]), None)))
+        return outputs
 
     def summarize(self, config: Config, model: nn.Module, splits: Splits[Fitted, Part], part: str) -> list[Record]:
         """The first clip: transcript, prediction, and the most likely token of every step."""
         rows: Part = splits.part(part)
         fitted = splits.fitted
-        _, outputs = next(outputs_of(model, self.batches(config, _first(rows), None)))
+        outputs = self._first(config, model, rows)
         clip = rows.rows.listed[0]
         heard = [
             [tr("clip"), clip.where],
@@ -240,7 +243,7 @@ class Transcription(Task[Config, Fitted, Part]):
     def pictures(self, config: Config, model: nn.Module, splits: Splits[Fitted, Part], part: str) -> list[Record]:
         """The first clip as a spectrogram, and below it the most likely token of every step."""
         rows: Part = splits.part(part)
-        _, outputs = next(outputs_of(model, self.batches(config, _first(rows), None)))
+        outputs = self._first(config, model, rows)
         probs, best = outputs.scores[:, 0].float().softmax(1).max(1)  # (T,) each
         tokens = splits.fitted.tokens.tokens
         heard = ["-" if token == 0 else tokens[token] for token in best.tolist()]
@@ -372,10 +375,6 @@ def _greedy(outputs: Outputs, fitted: Fitted) -> list[str]:
 
 def _text(ids: Sequence[int], fitted: Fitted) -> str:
     return join(fitted.tokens.decode(ids), fitted.kind)
-
-
-def _first(part: Part) -> Part:
-    return Part(part.rows[:1], part.targets[:1])
 
 
 TASK = Transcription()
