@@ -15,6 +15,7 @@ import struct
 import time
 import weakref
 import zlib
+from collections import defaultdict
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -211,7 +212,8 @@ class _Numbers:
             self._types: Sequence[str] = text.alphabet
         else:
             self.dtype = np.dtype("<u4")
-            self._of_word = _Counting()
+            self._of_word = defaultdict[str, int]()
+            self._of_word.default_factory = self._of_word.__len__  # the next id for every new token
             self._open = ""  # the end of the last chunk: its word may continue in the next
 
     @property
@@ -247,14 +249,6 @@ class _Numbers:
 
     def _words(self, tokens: Sequence[str]) -> Numbers:
         return np.array([self._of_word[token] for token in tokens], self.dtype)
-
-
-class _Counting(dict[str, int]):
-    """Assigns the next id to every new token."""
-
-    def __missing__(self, token: str) -> int:
-        self[token] = number = len(self)
-        return number
 
 
 @dataclass(frozen=True)

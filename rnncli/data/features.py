@@ -52,7 +52,7 @@ class LogMel:
         import torch
 
         width, hop = self.samples
-        x = at_rate(sound, self.rate)
+        x = resample(torch.as_tensor(sound.samples), sound.rate, self.rate)
         if len(x) < width:
             x = torch.nn.functional.pad(x, (0, width - len(x)))
         filters = _filters(self)  # (bins, mels)
@@ -94,13 +94,6 @@ def _filters(settings: LogMel) -> Tensor:
             todo=tr("lower data.mels"),
         )
     return filters.float()
-
-
-def at_rate(sound: Sound, rate: int) -> Tensor:
-    """(N,) samples at this rate. Raises DataError: see `resample`."""
-    import torch
-
-    return resample(torch.as_tensor(sound.samples), sound.rate, rate)
 
 
 def resample(x: Tensor, rate: int, to: int) -> Tensor:
@@ -149,9 +142,12 @@ class Features(Kept[Clip, "Tensor"]):
 
     def samples(self, row: int) -> Tensor:
         """(N,) of one clip at the rate of the features; up to KEEP bytes are cached, too."""
+        import torch
+
         found = self._heard.get(row)
         if found is None:
-            found = at_rate(self.listed[row].load(), self.settings.rate)
+            sound = self.listed[row].load()
+            found = resample(torch.as_tensor(sound.samples), sound.rate, self.settings.rate)
             self._room -= found.nbytes
             if self._room >= 0:
                 self._heard[row] = found

@@ -23,7 +23,7 @@ class Reading:
 
 
 Listener = Callable[[Reading | None], None]
-_listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
+_listener: ContextVar[Listener] = ContextVar("listener", default=lambda reading: None)
 
 
 @contextmanager
@@ -38,9 +38,7 @@ def listening(listener: Listener) -> Iterator[None]:
 
 def say(sentence: str) -> None:
     """Notify the listener, if any, of something slow whose progress is not counted."""
-    listener = _listener.get()
-    if listener is not None:
-        listener(Reading("", 0, 0, sentence))
+    _listener.get()(Reading("", 0, 0, sentence))
 
 
 def follow(steps: Generator[Reading, None, Found]) -> Found:
@@ -49,17 +47,13 @@ def follow(steps: Generator[Reading, None, Found]) -> Found:
     listener = _listener.get()
     try:
         while True:
-            reading = next(steps)
-            if listener is not None:
-                listener(reading)
+            listener(next(steps))
     except StopIteration as end:
         found: Found = end.value
     except Exception:
-        if listener is not None:
-            listener(None)
+        listener(None)
         raise
     finally:
         steps.close()
-    if listener is not None:
-        listener(None)
+    listener(None)
     return found

@@ -86,20 +86,13 @@ def text_files(source: Source | Sequence[Source]) -> list[Source]:
     return list(found)
 
 
-def text_chunks(source: Source) -> Iterator[str]:
-    """One file or builtin in chunks, read in bounded memory."""
-    if builtin.is_builtin(source):
-        yield builtin.builtin_text(str(source))
-    else:
-        yield from read_chunks(source)
-
-
 def text_pieces(source: Source | Sequence[Source]) -> Iterator[tuple[int, str]]:
-    """(file index, chunk), one file after the other; a line end is inserted between files if the first lacks one."""
+    """(file index, chunk), one file after the other, read in bounded memory; a line end is inserted between files if
+    the first lacks one."""
     last = "\n"
     for number, file in enumerate(text_files(source)):
         first = True
-        for piece in text_chunks(file):
+        for piece in [builtin.builtin_text(str(file))] if builtin.is_builtin(file) else read_chunks(file):
             if first and last != "\n":
                 piece = "\n" + piece
             first, last = False, piece[-1]

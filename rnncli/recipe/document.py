@@ -163,20 +163,14 @@ def _put(document: Document, key: str, where: str, value: object) -> None:
 def _typed(where: str, value: object) -> Node:
     """A node from the command line: parsed as YAML, and kept verbatim for text fields."""
     folder = os.getcwd()
-    if isinstance(value, Verbatim):
-        node, _ = parse(flow_text(value), where, folder, lines=False)
-        node.raw = str(value)
-        return node
     if isinstance(value, Path):
         value = str(value)
-    if not isinstance(value, str):
+    if isinstance(value, Verbatim) or not isinstance(value, str):
         node, _ = parse(flow_text(value), where, folder, lines=False)
-        return node
+        return replace(node, raw=str(value)) if isinstance(value, Verbatim) else node
+    whole = Node(value, where, raw=value, folder=folder)  # if it is not YAML
     try:
         node, faults = parse(value, where, folder, lines=False)
     except RecipeError:
-        return Node(value, where, raw=value, folder=folder)
-    if faults:
-        return Node(value, where, raw=value, folder=folder)
-    node.raw = value
-    return node
+        return whole
+    return whole if faults else replace(node, raw=value)

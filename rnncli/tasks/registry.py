@@ -5,7 +5,7 @@ Names are known without importing anything; a task is imported on first use, wit
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
@@ -113,11 +113,8 @@ def load_recipe(
     task = load_task(task_name(document, task_names()))
     config: RecipeConfig = validate(document, task.config_class)
     if config.train.best_by not in task.METRICS:  # for tasks that accept any text here
-        raise _no_metric(document, config.train.best_by, task.METRICS)
+        known, value = ", ".join(task.METRICS), repr(config.train.best_by)
+        what = tr("expected one of {names}, got {value}", names=known, value=value)
+        fault = Fault(document.mark("train.best_by"), "train.best_by", what)
+        raise RecipeError(trn("{n} error in the recipe", "{n} errors in the recipe", n=1), [fault], where=document.name)
     return Recipe(name, config, document, document.note)
-
-
-def _no_metric(document: Document, name: str, known: Iterable[str]) -> RecipeError:
-    what = tr("expected one of {names}, got {value}", names=", ".join(known), value=repr(name))
-    fault = Fault(document.mark("train.best_by"), "train.best_by", what)
-    return RecipeError(trn("{n} error in the recipe", "{n} errors in the recipe", n=1), [fault], where=document.name)

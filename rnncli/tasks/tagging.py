@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
@@ -95,7 +95,7 @@ class Tagging(Task[Config, Fitted, Part]):
                 tr(
                     "{metric} is an entity metric, but these labels mark no entities: {labels}",
                     metric=by,
-                    labels=_few(labels),
+                    labels=", ".join(labels[:8]) + (" ..." if len(labels) > 8 else ""),
                 ),
                 where="train.best_by",
                 todo=tr("entity labels look like B-PER, I-PER and O; otherwise use train.best_by=accuracy"),
@@ -264,7 +264,19 @@ class Tagging(Task[Config, Fitted, Part]):
         return "token-classification"
 
     def script(self, config: Config, fitted: Fitted) -> Script:
-        return Script("tagging.jinja", _script_values(fitted))
+        forms = {"pairs": "", "conllu": "CoNLL-U", "tsv": "a file of columns"}
+        tag = check_field(fitted.tag or "upos") if fitted.format == "conllu" else ""
+        values = {
+            **token_values(fitted.kind),
+            **number_values(fitted.tokens),
+            "format": fitted.format,
+            "file_form": forms[fitted.format],
+            "columns": _columns(fitted),
+            "tag": tag,
+            "field_place": FIELDS.index(tag) if tag in FIELDS else None,
+            "word_place": 0 if fitted.format == "tsv" else FIELDS.index("form"),
+        }
+        return Script("tagging.jinja", values)
 
     def predict_lines(
         self, config: Config, model: nn.Module, fitted: Fitted, lines: Iterable[str], options: PredictOptions
@@ -289,22 +301,6 @@ class Tagging(Task[Config, Fitted, Part]):
 def _columns(fitted: Fitted) -> Columns | None:
     """The column layout of the run's files; runs of 0.1 only knew word, tab, tag."""
     return TWO if fitted.format == "tsv" and fitted.columns is None else fitted.columns
-
-
-def _script_values(fitted: Fitted) -> dict[str, Any]:
-    """What tagging.jinja reads."""
-    forms = {"pairs": "", "conllu": "CoNLL-U", "tsv": "a file of columns"}
-    tag = check_field(fitted.tag or "upos") if fitted.format == "conllu" else ""
-    return {
-        **token_values(fitted.kind),
-        **number_values(fitted.tokens),
-        "format": fitted.format,
-        "file_form": forms[fitted.format],
-        "columns": _columns(fitted),
-        "tag": tag,
-        "field_place": FIELDS.index(tag) if tag in FIELDS else None,
-        "word_place": 0 if fitted.format == "tsv" else FIELDS.index("form"),
-    }
 
 
 def _loss(model: nn.Module, outputs: Outputs, batch: Batch) -> Loss:
@@ -335,10 +331,6 @@ def _entities(part: Part, answers: Iterable[Sequence[str]]) -> Found:
         ]
         found.add([label for label, _ in pairs], [tag for _, tag in pairs])
     return found
-
-
-def _few(labels: Sequence[str]) -> str:
-    return ", ".join(labels[:8]) + (" ..." if len(labels) > 8 else "")
 
 
 def _labelled(part: Part) -> int:

@@ -243,7 +243,9 @@ class Translation(Task[Config, Fitted, Part]):
             yield from super().predict_lines(config, model, fitted, texts, options)
             return
         if table.head:
-            yield Prediction(table.line(table.head, _free_name("translation", table.head)) + "\n", None, row={})
+            names = chain(["translation"], (f"translation_{n}" for n in count(2)))
+            free = next(name for name in names if name not in table.head)
+            yield Prediction(table.line(table.head, free) + "\n", None, row={})
         rows, read = tee(table.rows)
         found = self.predict(config, model, fitted, table.texts(read), options)
         for cells, one in zip(rows, found, strict=True):
@@ -295,12 +297,6 @@ def _judged(answers: Sequence[str], part: Part, kind: Kind) -> Metrics:
         bleu = BLEU(tokenize="char" if kind == "characters" else "13a", force=True)
         found["bleu"] = float(bleu.corpus_score(list(answers), [wanted]).score)
     return found
-
-
-def _free_name(name: str, taken: Sequence[str]) -> str:
-    """The name, or name_2, name_3 ... if the name is taken."""
-    names = chain([name], (f"{name}_{n}" for n in count(2)))
-    return next(one for one in names if one not in taken)
 
 
 def _has_sacrebleu() -> bool:

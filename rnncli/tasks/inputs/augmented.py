@@ -72,8 +72,6 @@ class AugmentSection(Section):
         if self.mel_masks:
             bands = trn("up to {n} mel band", "up to {n} mel bands", n=self.mel_mask)
             done.append(trn("{n} mask of {bands}", "{n} masks of {bands}", n=self.mel_masks, bands=bands))
-        return (
-            tr("training clips are augmented differently in every epoch: {changes}", changes="; ".join(done))
-            if done
-            else ""
-        )
+        if not done:
+            return ""
+        return tr("training clips are augmented differently in every epoch: {changes}", changes="; ".join(done))
