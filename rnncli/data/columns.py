@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Literal
 
-from rnncli.data.conllu import WHITE, Broken, Lines, Sentence, bare, blocks_of, replaced, usable
-from rnncli.data.skipped import Skipped
+from rnncli.data.conllu import WHITE, Layout, Malformed, bare
 from rnncli.data.source import Source, lines_of, name_of
 from rnncli.errors import DataError
 from rnncli.locale import tr, trn
@@ -26,13 +25,40 @@ _BLANKS = re.compile(r"[^ \t]+")
 
 
 @dataclass(frozen=True)
-class Columns:
+class Columns(Layout):
     """How lines are split: at every tab, or at runs of blanks. width: number of columns. tag: index of the tag column;
     column 0 is the word."""
 
     cut: Literal["tabs", "blanks"]
     width: int
     tag: int
+    format = "tsv"
+
+    def words(self, lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str, str | None]]:
+        """A one-column line has no tag (None)."""
+        started = False
+        for i, text in lines:
+            if not started and self.is_remark(text):
+                continue
+            cells = self.cells(text)
+            if why := self._faulty(cells):
+                raise Malformed(why, i)
+            started = True
+            yield i, cells[0], cells[self.tag] if len(cells) > 1 else None
+
+    def _faulty(self, cells: Sequence[str]) -> str:
+        """Why a line is not a valid word line, or ""."""
+        if len(cells) not in (1, self.width):
+            return trn("has {n} column, not {wanted}", "has {n} columns, not {wanted}", n=len(cells), wanted=self.width)
+        return "" if cells[0] and (len(cells) == 1 or cells[self.tag]) else tr("the word or the tag is empty")
+
+    def put(self, line: str, tag: str) -> str:
+        """The tag is appended where a line has only a word."""
+        spans = self.spans(line)
+        if len(spans) == 1:
+            return line + ("\t" if self.cut == "tabs" else " ") + tag
+        start, end = spans[self.tag]
+        return line[:start] + tag + line[end:]
 
     def spans(self, line: str) -> list[tuple[int, int]]:
         """Start and end of each cell of a line."""
@@ -88,53 +114,3 @@ def columns_of(lines: Iterable[str], name: str, tag: str = "") -> Columns:
 def columns_of_file(source: Source, tag: str = "") -> Columns:
     """See `columns_of`."""
     return columns_of((line for _, line in lines_of(source)), name_of(source), tag)
-
-
-def read_columns(source: Source, skipped: Skipped, columns: Columns | None = None) -> Iterator[Sentence]:
-    """Sentences, each ended by a blank line. A one-column line has no tag (None); a sentence with a malformed line is a
-    bad record."""
-    yield from usable(source, column_blocks(source, columns or columns_of_file(source)), skipped)
-
-
-def column_blocks(source: Source, columns: Columns, lines: Lines | None = None) -> Iterator[Sentence | Broken]:
-    """Every block of lines up to a blank line, like conllu_blocks."""
-    for first, raw in blocks_of(source, lines):
-        tokens: list[str] = []
-        tags: list[str | None] = []
-        at: list[int] = []
-        fault = None
-        for i, line in enumerate(raw):
-            text = bare(line)
-            if not text.strip(WHITE) or (not tokens and columns.is_remark(text)):
-                continue
-            cells = columns.cells(text)
-            if why := _faulty(cells, columns):
-                fault = Broken(f"{name_of(source)}:{first + i}", why, raw)
-                break
-            tokens.append(cells[0])
-            tags.append(cells[columns.tag] if len(cells) > 1 else None)
-            at.append(i)
-        yield fault or Sentence(f"{name_of(source)}:{first}", tuple(tokens), tuple(tags), raw, tuple(at))
-
-
-def _faulty(cells: Sequence[str], columns: Columns) -> str:
-    """Why a line is not a valid word line, or ""."""
-    if len(cells) not in (1, columns.width):
-        return trn("has {n} column, not {wanted}", "has {n} columns, not {wanted}", n=len(cells), wanted=columns.width)
-    if not cells[0] or (len(cells) > 1 and not cells[columns.tag]):
-        return tr("the word or the tag is empty")
-    return ""
-
-
-def columns_with_tags(sentence: Sentence, tags: Sequence[str], columns: Columns) -> str:
-    """The sentence's lines with these tags in the tag column, appended where a line has only a word; all else is
-    unchanged."""
-
-    def put(line: str, tag: str) -> str:
-        spans = columns.spans(line)
-        if len(spans) == 1:
-            return line + ("\t" if columns.cut == "tabs" else " ") + tag
-        start, end = spans[columns.tag]
-        return line[:start] + tag + line[end:]
-
-    return replaced(sentence, tags, put)

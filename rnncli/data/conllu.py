@@ -7,8 +7,10 @@ line ends.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 from rnncli.data.skipped import Skipped
 from rnncli.data.source import Source, lines_of, name_of
@@ -65,65 +67,102 @@ def check_field(field: str) -> str:
     )
 
 
-def read_conllu(source: Source, skipped: Skipped, field: str = "upos") -> Iterator[Sentence]:
-    """The sentences of a CoNLL-U file, with the tags of one field.
+class Malformed(Exception):
+    """Why a block of lines is not a sentence. index: of the offending line."""
 
-    field: see check_field. A word without the feature has the tag `_` (which can be learned, too); a word whose column
-    is `_` has None. Multiword tokens (1-2) and empty nodes (1.1) have no tag and are skipped. A sentence with a
-    malformed line counts as one bad record.
-    """
-    yield from usable(source, conllu_blocks(source, field), skipped)
+    def __init__(self, why: str, index: int = 0) -> None:
+        super().__init__(why)
+        self.index = index
 
 
-def usable(source: Source, blocks: Iterator[Sentence | Broken], skipped: Skipped) -> Iterator[Sentence]:
-    """The sentences among the blocks; a malformed one is a bad record."""
-    for block in blocks:
-        if isinstance(block, Broken):
-            skipped.bad(block.where, block.why)
-        elif block.tokens:
-            skipped.good()
-            yield block
-    skipped.finish(name_of(source))
+class Layout(ABC):
+    """How a file has its sentences: one word a line, with its tag, and a blank line after each sentence."""
+
+    format: ClassVar[Literal["conllu", "tsv"]]
+
+    @abstractmethod
+    def words(self, lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str, str | None]]:
+        """(index, word, tag) of each word of a block. lines: (index, line without its end), those that are not blank.
+        Raises Malformed."""
+
+    @abstractmethod
+    def put(self, line: str, tag: str) -> str:
+        """A word's line with this tag; every other character unchanged."""
+
+    def blocks(self, source: Source, lines: Lines | None = None) -> Iterator[Sentence | Broken]:
+        """Every block of lines up to a blank line; joined, their `raw` is the file. A block of comments or blank lines
+        has no tokens. lines: read these instead of the source, which then only provides the name."""
+        name = name_of(source)
+        for first, raw in blocks_of(source, lines):
+            filled = ((i, text) for i, line in enumerate(raw) if (text := bare(line)).strip(WHITE))
+            try:
+                words = list(self.words(filled))
+            except Malformed as fault:
+                yield Broken(f"{name}:{first + fault.index}", str(fault), raw)
+            else:
+                at, tokens, tags = zip(*words, strict=True) if words else ((), (), ())
+                yield Sentence(f"{name}:{first}", tokens, tags, raw, at)
+
+    def sentences(self, source: Source, skipped: Skipped) -> Iterator[Sentence]:
+        """The sentences of a file; one with a malformed line is a bad record."""
+        for block in self.blocks(source):
+            if isinstance(block, Broken):
+                skipped.bad(block.where, block.why)
+            elif block.tokens:
+                skipped.good()
+                yield block
+        skipped.finish(name_of(source))
+
+    def with_tags(self, sentence: Sentence, tags: Sequence[str]) -> str:
+        """The sentence's own lines with these tags, one per word."""
+        if len(tags) != len(sentence.tokens):
+            raise ValueError(f"{len(tags)} tags for {len(sentence.tokens)} words")
+        lines = list(sentence.raw)
+        for i, tag in zip(sentence.at, tags, strict=True):
+            text = bare(lines[i])
+            start = lines[i].index(text)
+            lines[i] = lines[i][:start] + self.put(text, tag) + lines[i][start + len(text) :]
+        return "".join(lines)
 
 
-def conllu_blocks(source: Source, field: str = "upos", lines: Lines | None = None) -> Iterator[Sentence | Broken]:
-    """Every block of lines up to a blank line; joined, their `raw` is the file. A block of comments or blank lines has
-    no tokens. lines: read these instead of the source, which then only provides the name."""
-    field = check_field(field)
-    column = FIELDS.index(field) if field in FIELDS else None
-    for first, raw in blocks_of(source, lines):
-        tokens: list[str] = []
-        tags: list[str | None] = []
-        at: list[int] = []
-        range_end = 0
-        fault = None
-        for i, line in enumerate(raw):
-            text = bare(line)
-            if not text.strip(WHITE) or (text.startswith("#") and not tokens):
+@dataclass(frozen=True)
+class Conllu(Layout):
+    """field: see check_field. A word without the feature has the tag `_` (which can be learned, too); a word whose
+    column is `_` has None. Multiword tokens (1-2) and empty nodes (1.1) have no tag and are skipped."""
+
+    field: str = "upos"
+    format = "conllu"
+
+    def words(self, lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str, str | None]]:
+        field = check_field(self.field)
+        column = FIELDS.index(field) if field in FIELDS else None
+        count = range_end = 0
+        for i, text in lines:
+            if text.startswith("#") and not count:
                 continue
             cells = text.split("\t")
-            why = _faulty(cells, len(tokens), range_end)
-            if why:
-                fault = Broken(f"{name_of(source)}:{first + i}", why, raw)
-                break
+            if why := _faulty(cells, count, range_end):
+                raise Malformed(why, i)
             if found := _RANGE.match(cells[0]):
                 range_end = int(found[2])
             elif _WORD.match(cells[0]):
-                tokens.append(cells[1])
-                tags.append(_feature(cells[5], field) if column is None else _value(cells[column]))
-                at.append(i)
-        if fault is None and range_end > len(tokens):
-            fault = Broken(f"{name_of(source)}:{first}", tr("a multiword token extends beyond the last word"), raw)
-        yield fault or Sentence(f"{name_of(source)}:{first}", tuple(tokens), tuple(tags), raw, tuple(at))
+                count += 1
+                yield i, cells[1], _feature(cells[5], field) if column is None else _value(cells[column])
+        if range_end > count:
+            raise Malformed(tr("a multiword token extends beyond the last word"))
 
-
-def conllu_with_tags(sentence: Sentence, tags: Sequence[str], field: str = "upos") -> str:
-    """The sentence's own lines with these tags, one per word, in the field; every other character unchanged.
-
-    A feature is inserted among the others in their order; the tag `_` removes it.
-    """
-    field = check_field(field)
-    return replaced(sentence, tags, lambda line, tag: "\t".join(_put(line.split("\t"), field, tag)))
+    def put(self, line: str, tag: str) -> str:
+        """A feature is inserted among the others in their order; the tag `_` removes it."""
+        field, cells = check_field(self.field), line.split("\t")
+        if field in FIELDS:
+            cells[FIELDS.index(field)] = tag
+            return "\t".join(cells)
+        pairs = [pair for pair in cells[5].split("|") if pair != "_" and pair.partition("=")[0] != field]
+        if tag != "_":
+            place = sum(pair.partition("=")[0].lower() < field.lower() for pair in pairs)
+            pairs.insert(place, f"{field}={tag}")
+        cells[5] = "|".join(pairs) or "_"
+        return "\t".join(cells)
 
 
 def blocks_of(source: Source, lines: Lines | None) -> Iterator[tuple[int, tuple[str, ...]]]:
@@ -184,27 +223,3 @@ def _feature(feats: str, name: str) -> str:
         if key == name:
             return value
     return "_"
-
-
-def _put(cells: list[str], field: str, tag: str) -> list[str]:
-    if field in FIELDS:
-        cells[FIELDS.index(field)] = tag
-        return cells
-    pairs = [pair for pair in cells[5].split("|") if pair != "_" and pair.partition("=")[0] != field]
-    if tag != "_":
-        place = sum(pair.partition("=")[0].lower() < field.lower() for pair in pairs)
-        pairs.insert(place, f"{field}={tag}")
-    cells[5] = "|".join(pairs) or "_"
-    return cells
-
-
-def replaced(sentence: Sentence, tags: Sequence[str], put: Callable[[str, str], str]) -> str:
-    """The sentence's lines; each word's line is replaced by `put(line, tag)`."""
-    if len(tags) != len(sentence.tokens):
-        raise ValueError(f"{len(tags)} tags for {len(sentence.tokens)} words")
-    lines = list(sentence.raw)
-    for i, tag in zip(sentence.at, tags, strict=True):
-        text = bare(lines[i])
-        start = lines[i].index(text)
-        lines[i] = lines[i][:start] + put(text, tag) + lines[i][start + len(text) :]
-    return "".join(lines)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from rnncli.data.builtin import BUILTINS, builtin_text, find
-from rnncli.data.conllu import read_conllu
+from rnncli.data.conllu import Conllu
 from rnncli.data.pairs import read_pairs
 from rnncli.data.skipped import Skipped
 from rnncli.data.table import read_cells, read_panel
@@ -47,7 +47,7 @@ def test_names() -> None:
 
 def test_the_treebank_needs_context() -> None:
     """The most frequent tag of each word, known from the very same sentences, is wrong on one word in twelve."""
-    sentences = list(read_conllu("builtin:treebank", Skipped()))
+    sentences = list(Conllu().sentences("builtin:treebank", Skipped()))
     assert len({sentence.tokens for sentence in sentences}) > 600
     counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for sentence in sentences:
@@ -60,7 +60,7 @@ def test_the_treebank_needs_context() -> None:
     for word, tags in {"run": {"NOUN", "VERB"}, "light": {"NOUN", "VERB", "ADJ"}, "her": {"PRON"}}.items():
         assert tags <= set(counts[word])
     assert {"DET", "SCONJ", "PRON"} <= set(counts["that"])
-    assert set(next(read_conllu("builtin:treebank", Skipped(), "Number")).tags) == {"Sing", "_"}
+    assert set(next(Conllu("Number").sentences("builtin:treebank", Skipped())).tags) == {"Sing", "_"}
 
 
 SINGULAR = ["dog", "cat", "horse", "teacher", "farmer", "child", "doctor", "pilot"]

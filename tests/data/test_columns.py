@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from rnncli.data.columns import Columns, column_blocks, columns_of_file, columns_with_tags, read_columns
+from rnncli.data.columns import Columns, columns_of_file
 from rnncli.data.conllu import Broken, Sentence
 from rnncli.data.skipped import Skipped
 from rnncli.errors import DataError
@@ -33,26 +33,26 @@ def test_shared_tasks(tmp_path: Path, text: str, columns: tuple[str, int, int], 
     path = write(tmp_path / "x", text)
     found = columns_of_file(path)
     assert (found.cut, found.width, found.tag) == columns
-    sentences = list(read_columns(path, Skipped()))
+    sentences = list(columns_of_file(path).sentences(path, Skipped()))
     assert "|".join(" ".join(one.tokens) for one in sentences) == tokens
     assert "|".join(" ".join(map(str, one.tags)) for one in sentences) == tags
-    assert "".join("".join(block.raw) for block in column_blocks(path, found)) == text
+    assert "".join("".join(block.raw) for block in found.blocks(path)) == text
 
 
 def test_words_that_are_white_space_or_signs(tmp_path: Path) -> None:
     path = write(tmp_path / "x.tsv", WNUT)
-    one, two = read_columns(path, Skipped())
+    one, two = columns_of_file(path).sentences(path, Skipped())
     assert (one.tokens, two.tokens) == (("#happy", "\u00a0", "#", "\u3000"), ("New York",))
-    assert columns_with_tags(one, list("abcd"), columns_of_file(path)) == "#happy\ta\n\u00a0\tb\n#\tc\n\u3000\td\n\n"
-    assert columns_with_tags(two, ["LOC"], columns_of_file(path)) == "\ufeffNew York\tLOC\r\n"
+    assert columns_of_file(path).with_tags(one, list("abcd")) == "#happy\ta\n\u00a0\tb\n#\tc\n\u3000\td\n\n"
+    assert columns_of_file(path).with_tags(two, ["LOC"]) == "\ufeffNew York\tLOC\r\n"
 
 
 def test_a_column_by_number(tmp_path: Path) -> None:
     path = write(tmp_path / "x", CONLL03)
     found = columns_of_file(path, "1")
-    assert [one.tags for one in read_columns(path, Skipped(), found)] == [("NNP", "NN"), ("#", "CD")]
-    second = list(read_columns(path, Skipped(), found))[1]
-    assert columns_with_tags(second, ["SYM", "NUM"], found) == "# SYM # O\n1996 NUM\tI-NP O\n"
+    assert [one.tags for one in found.sentences(path, Skipped())] == [("NNP", "NN"), ("#", "CD")]
+    second = list(found.sentences(path, Skipped()))[1]
+    assert found.with_tags(second, ["SYM", "NUM"]) == "# SYM # O\n1996 NUM\tI-NP O\n"
     assert columns_of_file(path, "upos").tag == 3
     for number in ("0", "4", "1000", "99999999999"):
         with pytest.raises(DataError, match="no tag column") as refused:
@@ -64,18 +64,18 @@ def test_two_columns_and_lines_that_do_not_fit(tmp_path: Path) -> None:
     text = "\nthe\tDET\r\ndog\tNOUN\r\n\r\n\nruns\n\nbad\tX\tY\n\n\t\n"
     path = write(tmp_path / "x.tsv", text)
     skipped = Skipped("skip")
-    one, two = read_columns(path, skipped)
+    one, two = columns_of_file(path).sentences(path, skipped)
     assert (one.tokens, one.tags) == (("the", "dog"), ("DET", "NOUN"))
     assert (two.tokens, two.tags) == (("runs",), (None,))
     assert skipped.count == 1
     assert skipped.first[0] == (f"{path}:8", "has 3 columns, not 2")
-    assert columns_with_tags(two, ["VERB"], columns_of_file(path)) == "\nruns\tVERB\n\n"
-    blocks = list(column_blocks(path, Columns("tabs", 2, 1)))
+    assert columns_of_file(path).with_tags(two, ["VERB"]) == "\nruns\tVERB\n\n"
+    blocks = list(Columns("tabs", 2, 1).blocks(path))
     assert "".join("".join(block.raw) for block in blocks) == text
     assert [isinstance(block, Broken) for block in blocks] == [False, False, True, False]
-    empty = next(column_blocks("-", Columns("tabs", 2, 1), [(1, "the\t\n")]))
+    empty = next(Columns("tabs", 2, 1).blocks("-", [(1, "the\t\n")]))
     assert isinstance(empty, Broken)
     assert empty.why == "the word or the tag is empty"
-    alone = next(column_blocks("-", Columns("blanks", 3, 2), [(1, "the\n")]))
+    alone = next(Columns("blanks", 3, 2).blocks("-", [(1, "the\n")]))
     assert isinstance(alone, Sentence)
-    assert columns_with_tags(alone, ["DT"], Columns("blanks", 3, 2)) == "the DT\n"
+    assert Columns("blanks", 3, 2).with_tags(alone, ["DT"]) == "the DT\n"

@@ -3,13 +3,7 @@ from pathlib import Path
 import pytest
 
 from rnncli.data.builtin import builtin_text
-from rnncli.data.conllu import (
-    Sentence,
-    check_field,
-    conllu_blocks,
-    conllu_with_tags,
-    read_conllu,
-)
+from rnncli.data.conllu import Conllu, Sentence, check_field
 from rnncli.data.skipped import Skipped
 from rnncli.errors import DataError
 
@@ -39,34 +33,34 @@ def write(path: Path, text: str) -> Path:
 
 def test_words_tags_and_what_is_passed_over(tmp_path: Path) -> None:
     path = write(tmp_path / "x.conllu", VAMONOS)
-    first, second = read_conllu(path, Skipped())
+    first, second = Conllu().sentences(path, Skipped())
     assert first.tokens == ("vamos", "nos", "a", "el", "mar adentro")
     assert first.tags == ("VERB", "PRON", "ADP", None, "NOUN")
     assert (second.where, second.tokens) == (f"{path}:12", ("Sí",))
-    numbers = next(read_conllu(path, Skipped(), "Number")).tags
+    numbers = next(Conllu("Number").sentences(path, Skipped())).tags
     assert numbers == ("Plur", "Plur", "_", "_", "Sing")
 
 
 def test_the_blocks_are_the_file(tmp_path: Path) -> None:
     path = write(tmp_path / "x.conllu", VAMONOS)
-    assert "".join("".join(block.raw) for block in conllu_blocks(path)).encode() == path.read_bytes()
-    same = [conllu_with_tags(s, [t or "_" for t in s.tags]) for s in conllu_blocks(path) if isinstance(s, Sentence)]
+    assert "".join("".join(block.raw) for block in Conllu().blocks(path)).encode() == path.read_bytes()
+    same = [Conllu().with_tags(s, [t or "_" for t in s.tags]) for s in Conllu().blocks(path) if isinstance(s, Sentence)]
     assert "".join(same).encode() == path.read_bytes()
 
 
 def test_tags_go_back_and_nothing_else_moves(tmp_path: Path) -> None:
     path = write(tmp_path / "x.conllu", VAMONOS)
-    first = next(read_conllu(path, Skipped()))
-    assert conllu_with_tags(first, list("ABCDE")) == "".join(first.raw).replace("\tVERB\t", "\tA\t").replace(
+    first = next(Conllu().sentences(path, Skipped()))
+    assert Conllu().with_tags(first, list("ABCDE")) == "".join(first.raw).replace("\tVERB\t", "\tA\t").replace(
         "nosotros\tPRON", "nosotros\tB"
     ).replace("\tADP\t", "\tC\t").replace("el\tel\t_", "el\tel\tD").replace("\tNOUN\t", "\tE\t")
-    put = conllu_with_tags(first, ["_", "Sing", "Plur", "Sing", "_"], "Number").split("\r\n")
+    put = Conllu("Number").with_tags(first, ["_", "Sing", "Plur", "Sing", "_"]).split("\r\n")
     feats = [
         line.split("\t")[5] for line in put[3:10] if "-" not in line.split("\t")[0] and "." not in line.split("\t")[0]
     ]
     assert feats == ["Mood=Ind", "Case=Acc|Number=Sing|Person=1", "Number=Plur", "Definite=Def|Number=Sing", "_"]
     with pytest.raises(ValueError, match="4 tags for 5 words"):
-        conllu_with_tags(first, list("ABCD"))
+        Conllu().with_tags(first, list("ABCD"))
 
 
 WORD = "1\ta\ta\tX\t_\t_\t0\troot\t_\t_\n"
@@ -90,13 +84,13 @@ WORD = "1\ta\ta\tX\t_\t_\t0\troot\t_\t_\n"
 def test_faults_by_line(tmp_path: Path, lines: str, line: int, says: str) -> None:
     path = write(tmp_path / "x.conllu", "\n" + lines + "\n" + WORD + "\n")
     skipped = Skipped("skip", "sentences")
-    assert len(list(read_conllu(path, skipped))) == 1
+    assert len(list(Conllu().sentences(path, skipped))) == 1
     where, why = skipped.first[0]
     assert says in why
     assert where == f"{path}:{line + 1}" or "beyond" in says
     with pytest.raises(DataError, match=r"columns?|word|token|node"):
-        list(read_conllu(path, Skipped()))
-    assert "".join("".join(block.raw) for block in conllu_blocks(path)) == path.read_text()
+        list(Conllu().sentences(path, Skipped()))
+    assert "".join("".join(block.raw) for block in Conllu().blocks(path)) == path.read_text()
 
 
 def test_fields() -> None:
@@ -109,9 +103,9 @@ def test_fields() -> None:
 
 
 def test_the_shipped_treebank_comes_back_byte_for_byte(tmp_path: Path) -> None:
-    sentences = list(read_conllu("builtin:treebank", Skipped()))
+    sentences = list(Conllu().sentences("builtin:treebank", Skipped()))
     assert len(sentences) > 600
-    assert "".join(conllu_with_tags(s, [t or "_" for t in s.tags]) for s in sentences) == builtin_text("treebank")
+    assert "".join(Conllu().with_tags(s, [t or "_" for t in s.tags]) for s in sentences) == builtin_text("treebank")
 
 
 def test_a_byte_order_mark_before_a_comment_or_a_word_and_white_space_that_is_a_word(tmp_path: Path) -> None:
@@ -123,13 +117,13 @@ def test_a_byte_order_mark_before_a_comment_or_a_word_and_white_space_that_is_a_
         + "\n\ufeff"
         + WORD.replace("\ta", "\t\u00a0", 1)
     )
-    first, second = read_conllu(write(tmp_path / "x.conllu", text), Skipped())
+    first, second = Conllu().sentences(write(tmp_path / "x.conllu", text), Skipped())
     assert (first.tokens, second.tokens) == (("a", "\u3000"), ("\u00a0",))
-    put = conllu_with_tags(first, ["Y", "Y"]) + conllu_with_tags(second, ["Y"])
+    put = Conllu().with_tags(first, ["Y", "Y"]) + Conllu().with_tags(second, ["Y"])
     assert put == text.replace("\tX\t", "\tY\t")
 
 
 def test_a_file_without_blank_lines_is_refused_early(tmp_path: Path) -> None:
     path = write(tmp_path / "x.conllu", "a\n" * 500_000)
     with pytest.raises(DataError, match="without a blank one"):
-        list(read_conllu(path, Skipped("skip")))
+        list(Conllu().sentences(path, Skipped("skip")))

@@ -21,8 +21,8 @@ import torch
 
 from rnncli.data.arrays import read_arrays
 from rnncli.data.audio import Sound, read_sound
-from rnncli.data.columns import read_columns
-from rnncli.data.conllu import read_conllu
+from rnncli.data.columns import columns_of_file
+from rnncli.data.conllu import Conllu
 from rnncli.data.features import LogMel, resample
 from rnncli.data.frame_files import read_sequence
 from rnncli.data.pairs import read_pairs
@@ -115,11 +115,11 @@ def _frames(path: Path) -> object:
 
 
 def _conllu(path: Path) -> object:
-    return list(read_conllu(path, Skipped("skip")))
+    return list(Conllu().sentences(path, Skipped("skip")))
 
 
 def _tags(path: Path) -> object:
-    return list(read_columns(path, Skipped("skip")))
+    return list(columns_of_file(path).sentences(path, Skipped("skip")))
 
 
 def _pairs(path: Path) -> object:

@@ -13,13 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnncli.data.cells import NumberFormat, number
-from rnncli.data.columns import Columns, column_blocks, columns_of_file, columns_with_tags, read_columns
-from rnncli.data.conllu import (
-    Sentence,
-    conllu_blocks,
-    conllu_with_tags,
-    read_conllu,
-)
+from rnncli.data.columns import Columns, columns_of_file
+from rnncli.data.conllu import Conllu, Sentence
 from rnncli.data.dates import DateColumn
 from rnncli.data.folder import read_class_folder
 from rnncli.data.given import texts_of_column
@@ -70,29 +65,29 @@ def _series(path: Path, on_bad: OnBad, numbers: NumberFormat = NumberFormat()) -
 
 
 def _conllu(path: Path, on_bad: OnBad) -> None:
-    blocks = list(conllu_blocks(path, "Number"))
+    blocks = list(Conllu("Number").blocks(path))
     with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
         assert "".join("".join(block.raw) for block in blocks).encode() == file.read()
     for block in blocks:
         if isinstance(block, Sentence):
-            changed = conllu_with_tags(block, ["T"] * len(block.tokens))
+            changed = Conllu().with_tags(block, ["T"] * len(block.tokens))
             assert len(changed.split("\n")) == len("".join(block.raw).split("\n"))
-    list(read_conllu(path, Skipped(on_bad)))
+    list(Conllu().sentences(path, Skipped(on_bad)))
 
 
 def _tsv(path: Path, on_bad: OnBad) -> None:
     columns = columns_of_file(path)
-    blocks = list(column_blocks(path, columns))
+    blocks = list(columns.blocks(path))
     with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
         assert "".join("".join(block.raw) for block in blocks).encode() == file.read()
     for block in blocks:
         if isinstance(block, Sentence) and None not in block.tags:
-            changed = columns_with_tags(block, [f"<{tag}>" for tag in block.tags], columns)
+            changed = columns.with_tags(block, [f"<{tag}>" for tag in block.tags])
             lines = [line + "\n" for line in changed.split("\n")]
-            again = next(column_blocks("-", columns, enumerate(lines, 1)))
+            again = next(columns.blocks("-", enumerate(lines, 1)))
             assert isinstance(again, Sentence)
             assert (again.tokens, again.tags) == (block.tokens, tuple(f"<{tag}>" for tag in block.tags))
-    list(read_columns(path, Skipped(on_bad), columns))
+    list(columns.sentences(path, Skipped(on_bad)))
 
 
 def _given(path: Path, on_bad: OnBad) -> None:
@@ -166,7 +161,7 @@ def test_one_line_of_a_hundred_megabytes(tmp_path: Path) -> None:
     for name, read in (
         ("It is expected to consist of lines", lambda: list(read_cells(path, [0], Skipped("skip")))),
         ("pairs", lambda: list(read_pairs(path, Skipped("skip")))),
-        ("tags", lambda: list(read_conllu(path, Skipped("skip")))),
+        ("tags", lambda: list(Conllu().sentences(path, Skipped("skip")))),
     ):
         with pytest.raises(DataError, match="the line is longer than"):
             read()

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from rnncli.data.batch import Batch, pad
 from rnncli.data.columns import Columns
-from rnncli.data.conllu import check_field
+from rnncli.data.conllu import Layout, check_field
 from rnncli.data.ragged import Gathering, Ragged
 from rnncli.data.rows import ColumnRows
 from rnncli.data.skipped import Skipped
@@ -24,7 +24,7 @@ from rnncli.locale import tr, trn
 from rnncli.recipe import Clash, DataSection, Expected
 from rnncli.tasks.base import IGNORED, FittedState, Splits
 from rnncli.tasks.inputs.sources import divide, files_of, sources
-from rnncli.tasks.inputs.tagged import Tagged, tagged_file
+from rnncli.tasks.inputs.tagged import tagged_file
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -189,7 +189,7 @@ class SentenceInput:
             format=file.format,
             tag=data.tag,
             characters=self._alphabet(words),
-            columns=file.columns,
+            columns=file if isinstance(file, Columns) else None,
         )
         for name, rows in parts.items():
             notes += _strange(name, rows, words, labels)
@@ -237,7 +237,7 @@ class SentenceInput:
         return _part(rows, fitted), notes + list(_strange_tags(name_of(path), rows, known.tokens))
 
 
-def _sentences(sources: Sequence[str], data: Data, notes: list[str]) -> tuple[Tagged, Rows]:
+def _sentences(sources: Sequence[str], data: Data, notes: list[str]) -> tuple[Layout, Rows]:
     """The layout of a split's first file, and the rows of all its files."""
     files = [tagged_file(source, data.format, data.tag) for source in sources]
     read = zip(sources, files, strict=True)
@@ -245,12 +245,12 @@ def _sentences(sources: Sequence[str], data: Data, notes: list[str]) -> tuple[Ta
 
 
 def _rows_of(
-    source: str, file: Tagged, data: Data, notes: list[str]
+    source: str, file: Layout, data: Data, notes: list[str]
 ) -> Iterator[tuple[Sequence[str], Sequence[str | None]]]:
     """The tokens and tags of a file's sentences. Those without any tag are bad records, reported in a note."""
     skipped = Skipped(data.on_bad, tr("sentences"))
-    if file.columns is not None and file.columns != TWO:
-        notes.append(f"{name_of(source)}: {file.columns.about()}")
+    if isinstance(file, Columns) and file != TWO:
+        notes.append(f"{name_of(source)}: {file.about()}")
     missing, tagged = 0, False
     bare = partly = ""  # locations of the first sentence without any tag, and the first without some
     for sentence in file.sentences(source, skipped):
@@ -265,7 +265,7 @@ def _rows_of(
         raise DataError(
             tr("no word has a tag in this column"),
             where=name_of(source),
-            todo=tr("another column? --set data.tag=xpos") if file.columns is None else "",
+            todo=tr("another column? --set data.tag=xpos") if file.format == "conllu" else "",
         )
     if missing:
         notes.append(

@@ -98,7 +98,7 @@ def tagged(look: Look) -> Suited | None:
         file = tagged_file(look.path, "auto", "")
     except DataError:
         return None
-    if file.columns is None:
+    if file.format == "conllu":
         return Suited(3, tr("CoNLL-U: one word per line, with its part of speech"))
     cut = columns_of(lines, look.path)
     sentences = [list(block) for filled, block in groupby(look.lines, lambda line: bool(line.strip(WHITE))) if filled]

@@ -5,69 +5,28 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Literal
 
-from rnncli.data.columns import Columns, column_blocks, columns_of, columns_of_file, columns_with_tags, read_columns
-from rnncli.data.conllu import (
-    FIELDS,
-    WHITE,
-    Broken,
-    Lines,
-    Sentence,
-    bare,
-    conllu_blocks,
-    conllu_with_tags,
-    read_conllu,
-)
+from rnncli.data.columns import Columns, columns_of, columns_of_file
+from rnncli.data.conllu import FIELDS, WHITE, Conllu, Layout, Lines, bare
 from rnncli.data.skipped import Skipped
 from rnncli.data.source import lines_of, name_of
 from rnncli.errors import DataError
 from rnncli.locale import tr
 from rnncli.records import Json
 
-FileFormat = Literal["conllu", "tsv"]
 LONGEST = 1000  # maximum lines of the first sentence to examine
 
 _FIRST_ID = re.compile(r"1(-[1-9][0-9]{0,8})?|0\.1")
 
 
-@dataclass(frozen=True)
-class Tagged:
-    """How a file is read. tag: the CoNLL-U field. columns: layout of other files; None for CoNLL-U."""
-
-    tag: str
-    columns: Columns | None = None
-
-    @property
-    def format(self) -> FileFormat:
-        return "conllu" if self.columns is None else "tsv"
-
-    def sentences(self, source: str, skipped: Skipped) -> Iterator[Sentence]:
-        if self.columns is None:
-            return read_conllu(source, skipped, self.tag)
-        return read_columns(source, skipped, self.columns)
-
-    def blocks(self, name: str, lines: Lines) -> Iterator[Sentence | Broken]:
-        """Blocks of lines, sentence by sentence, including what is between sentences."""
-        if self.columns is None:
-            return conllu_blocks(name, self.tag, lines)
-        return column_blocks(name, self.columns, lines)
-
-    def with_tags(self, block: Sentence, tags: Sequence[str]) -> str:
-        """The block unchanged, with the tags filled in."""
-        if self.columns is None:
-            return conllu_with_tags(block, tags, self.tag)
-        return columns_with_tags(block, tags, self.columns)
-
-
-def tagged_file(source: str, form: Literal["auto", "conllu", "tsv"], tag: str) -> Tagged:
+def tagged_file(source: str, form: Literal["auto", "conllu", "tsv"], tag: str) -> Layout:
     """Detect how a file is read. tag: the recipe's setting. Raises DataError."""
     if form == "auto":
         first = next((line for _, line in lines_of(source) if not _passed_over(line)), "")
         form = "conllu" if _is_conllu(first) else "tsv"
-    return Tagged(tag) if form == "conllu" else Tagged(tag, columns_of_file(source, tag))
+    return Conllu(tag) if form == "conllu" else columns_of_file(source, tag)
 
 
 def _passed_over(line: str) -> bool:
@@ -83,10 +42,10 @@ def _is_conllu(line: str) -> bool:
 def suggest_tag(path: str) -> dict[str, Json]:
     """The tag to learn: upos, or xpos if the file has no upos; with more than two columns, the last."""
     file = tagged_file(path, "auto", "")
-    if file.columns is not None:
-        return {} if file.columns.width == 2 else {"data.tag": str(file.columns.tag)}
+    if isinstance(file, Columns):
+        return {} if file.width == 2 else {"data.tag": str(file.tag)}
     for tag in ("upos", "xpos"):
-        if any(any(sentence.tags) for sentence in islice(read_conllu(path, Skipped("skip"), tag), 100)):
+        if any(any(sentence.tags) for sentence in islice(Conllu(tag).sentences(path, Skipped("skip")), 100)):
             return {"data.tag": tag}
     raise DataError(tr("neither upos nor xpos has tags"), where=name_of(path))
 
@@ -101,14 +60,13 @@ class GivenLines:
         lines = iter(lines)
         head = _until(lines, lambda line: not _passed_over(line))
         first = head[-1] if head else ""
-        self.file: Tagged | None = None
+        self.file: Layout | None = None
         if _is_conllu(first):
-            self.file = Tagged(tag if learned is None else "upos")
+            self.file = Conllu(tag if learned is None else "upos")
         elif "\t" in first or (learned is not None and learned.cut == "blanks"):
             before = len(head) - 1
             head += _until(lines, lambda line: not bare(line).strip(WHITE))
-            if (cut := _columns(head[before:], learned, tags)) is not None:
-                self.file = Tagged(tag, cut)
+            self.file = _columns(head[before:], learned, tags)
         self._whole = chain(head, lines)
 
     def __iter__(self) -> Iterator[str]:
