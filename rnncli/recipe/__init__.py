@@ -13,9 +13,7 @@ from rnncli.recipe.document import document_of as document_of
 from rnncli.recipe.document import read_document as read_document
 from rnncli.recipe.edit import copied as copied
 from rnncli.recipe.edit import edited as edited
-from rnncli.recipe.hints import describe as describe
 from rnncli.recipe.hints import known_keys as known_keys
-from rnncli.recipe.keys import Key as Key
 from rnncli.recipe.keys import keys as keys
 from rnncli.recipe.marks import Clash as Clash
 from rnncli.recipe.marks import Expected as Expected
@@ -34,7 +32,5 @@ from rnncli.recipe.sections import TrainSection as TrainSection
 from rnncli.recipe.show import plain as plain
 from rnncli.recipe.show import print_config as print_config
 from rnncli.recipe.show import resolved_yaml as resolved_yaml
-from rnncli.starters import find_recipe as find_recipe
-from rnncli.starters import is_path as is_path
 from rnncli.starters import packaged_recipes as packaged_recipes
 from rnncli.starters import recipe_folder as recipe_folder

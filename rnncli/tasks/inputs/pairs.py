@@ -131,7 +131,17 @@ def read(data: Data, seed: int) -> Splits[Fitted, Part]:
     rows, how = divide(found, given, lambda whole: _split(data, seed, whole), tr("pairs"))
     files = next(iter(given.values()))
     table = data.table(files[0]) if len(files) == 1 else None
-    fitted = _fitted(rows["train"], data, table)
+    train, least, most = rows["train"], data.min_count, data.max_vocab or None
+    source, target = train.source_tokens.counts(), train.target_tokens.counts()
+    fitted = Fitted(
+        source=Vocab.from_counts(source, min_count=least, max_size=most, specials=(UNK,)),
+        target=Vocab.from_counts(target, min_count=least, max_size=most, specials=(UNK, BOS, EOS)),
+        source_tokens=data.source_tokens,
+        target_tokens=data.target_tokens,
+        longest=int(train.target_tokens.lengths.max()) - 1,
+        columns=None if table is None else [table.columns[table.index(key)] for key in data.columns],
+        delimiter=None if table is None else table.delimiter,
+    )
     parts = {name: _part(pairs, fitted) for name, pairs in rows.items()}
     for name, part in parts.items():
         notes += _unknown(name, part, fitted)
@@ -204,22 +214,6 @@ def _pairs(files: Sequence[str], data: Data, notes: list[str]) -> Pairs:
     found = Pairs.of(read, (data.source_tokens, data.target_tokens))
     notes += skipped.all_notes()
     return found
-
-
-def _fitted(pairs: Pairs, data: Data, table: Table | None) -> Fitted:
-    """Vocabularies and token types of both sides, and the longest target, which bounds the length of translations."""
-    least, most = data.min_count, data.max_vocab or None
-    return Fitted(
-        source=Vocab.from_counts(pairs.source_tokens.counts(), min_count=least, max_size=most, specials=(UNK,)),
-        target=Vocab.from_counts(
-            pairs.target_tokens.counts(), min_count=least, max_size=most, specials=(UNK, BOS, EOS)
-        ),
-        source_tokens=data.source_tokens,
-        target_tokens=data.target_tokens,
-        longest=int(pairs.target_tokens.lengths.max()) - 1,
-        columns=None if table is None else [table.columns[table.index(key)] for key in data.columns],
-        delimiter=None if table is None else table.delimiter,
-    )
 
 
 def given_table(fitted: Fitted, data: Data, lines: Iterable[str]) -> tuple[GivenTable | None, Iterator[str]]:

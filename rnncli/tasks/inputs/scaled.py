@@ -13,26 +13,13 @@ from rnncli.data.series import RegularSeries
 from rnncli.errors import DataError
 from rnncli.locale import tr, trn
 from rnncli.tasks.base import FittedState
+from rnncli.tasks.inputs.sources import Stretch
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Stretch:
-    """A contiguous stretch of a series."""
-
-    series: RegularSeries
-    rows: range
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def chosen(self, rows: Sequence[int]) -> Stretch:
-        return Stretch(self.series, range(self.rows[rows[0]], self.rows[rows[-1]] + 1))
 
 
 @dataclass(frozen=True)
@@ -97,22 +84,22 @@ class Part(NamedTuple):
         return self._replace(origins=self.origins[[window]], of=self.of[[window]])
 
 
-def fit(train: Sequence[Stretch], targets: int, season: int) -> Fitted:
+def fit(train: Sequence[Stretch[RegularSeries]], targets: int, season: int) -> Fitted:
     """Mean and standard deviation of every column, and MAE of seasonal naive (the denominator of MASE), from the known
     values of the training splits only. Raises DataError: a column without any, a single series no longer than one
     season."""
-    several = bool(train[0].series.id)
+    several = bool(train[0].whole.id)
     if not several:
         _longer_than_a_season(train[0], season)
     known = [_known(one) for one in train]
-    scales = [_scale(one.series, values[:, :targets], season) for one, values in zip(train, known, strict=True)]
+    scales = [_scale(one.whole, values[:, :targets], season) for one, values in zip(train, known, strict=True)]
     values = np.concatenate(known)  # (T, I)
     empty = np.isnan(values).all(axis=0)
-    columns = train[0].series.columns
+    columns = train[0].whole.columns
     if empty.any():
         raise DataError(
             tr("column {name} has no values in the training split", name=repr(columns[int(empty.argmax())])),
-            where=train[0].series.name,
+            where=train[0].whole.name,
         )
     spread = np.nanstd(values, axis=0)
     return Fitted(
@@ -125,7 +112,7 @@ def fit(train: Sequence[Stretch], targets: int, season: int) -> Fitted:
     )
 
 
-def _longer_than_a_season(train: Stretch, season: int) -> None:
+def _longer_than_a_season(train: Stretch[RegularSeries], season: int) -> None:
     if len(train) <= season:
         raise DataError(
             trn(
@@ -134,15 +121,15 @@ def _longer_than_a_season(train: Stretch, season: int) -> None:
                 n=len(train),
                 season=season,
             ),
-            where=train.series.name,
+            where=train.whole.name,
             todo=tr("lower data.season, or provide a longer file"),
         )
 
 
-def _known(one: Stretch) -> Floats:
+def _known(one: Stretch[RegularSeries]) -> Floats:
     """Values, NaN where the file has none, (T, I)."""
     inside = slice(one.rows.start, one.rows.stop)
-    found: Floats = np.where(one.series.known[inside], one.series.values[inside], np.nan)
+    found: Floats = np.where(one.whole.known[inside], one.whole.values[inside], np.nan)
     return found
 
 

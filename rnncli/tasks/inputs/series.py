@@ -20,9 +20,9 @@ from rnncli.errors import DataError
 from rnncli.locale import tr, trn
 from rnncli.recipe.parse import flow_text
 from rnncli.tasks.base import Splits
-from rnncli.tasks.inputs.scaled import Fitted, Ints, Part, Scaled, Stretch, fit, scaled
+from rnncli.tasks.inputs.scaled import Fitted, Ints, Part, Scaled, fit, scaled
 from rnncli.tasks.inputs.series_columns import Data, id_columns, suggest_columns
-from rnncli.tasks.inputs.sources import WHOLE, divide, files_of, sources
+from rnncli.tasks.inputs.sources import WHOLE, Stretch, divide, files_of, sources
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -52,23 +52,23 @@ def read_series(data: Data) -> Splits[Fitted, Part]:
     )
 
 
-def _counts(data: Data, part: Part, found: Sequence[Stretch]) -> dict[str, int]:
+def _counts(data: Data, part: Part, found: Sequence[Stretch[RegularSeries]]) -> dict[str, int]:
     counts = {"windows": len(part.origins), "steps": sum(map(len, found))}
     return {"series": len(set(part.of.tolist())), **counts} if data.ids() else counts
 
 
 def _divided(
     data: Data, given: dict[str, list[str]], whole: dict[str, list[RegularSeries]], notes: list[str]
-) -> tuple[dict[str, list[Stretch]], str]:
+) -> tuple[dict[str, list[Stretch[RegularSeries]]], str]:
     """The splits of every series, and how they were chosen. If there are several series, those too short for all splits
     are skipped with a note."""
     fractions = data.split.fractions()
-    found: dict[str, list[Stretch]] = {}
+    found: dict[str, list[Stretch[RegularSeries]]] = {}
     short: list[DataError] = []
     how = ""
     lists = [{name: one} for name, series in whole.items() for one in series]
     for one in [{name: series[0] for name, series in whole.items()}] if not data.ids() else lists:
-        stretches = {name: Stretch(series, range(len(series))) for name, series in one.items()}
+        stretches = {name: Stretch.all_of(series) for name, series in one.items()}
         try:
             parts, how = divide(stretches, given, lambda rows: split_in_order(len(rows), fractions), tr("rows"))
             if data.ids():
@@ -103,11 +103,11 @@ def _too_short(errors: Sequence[DataError]) -> str:
 def read_new_series(data: Data, fitted: Fitted, path: str) -> tuple[Part, list[str]]:
     """A new file as one split, scaled like the run's training split, with notes. Raises DataError."""
     notes: list[str] = []
-    found = [Stretch(one, range(len(one))) for one in series_of(data, path, notes)]
+    found = [Stretch.all_of(one) for one in series_of(data, path, notes)]
     if data.ids():
         found = [one for one in found if len(one) >= data.window + data.horizon] or found[:1]
-    table = _scaled_anew(data, fitted, [one.series for one in found], notes)
-    return _part(data, table, found, found[0].series.name, 0), notes
+    table = _scaled_anew(data, fitted, [one.whole for one in found], notes)
+    return _part(data, table, found, found[0].whole.name, 0), notes
 
 
 def _scaled_anew(data: Data, fitted: Fitted, series: Sequence[RegularSeries], notes: list[str]) -> Scaled:
@@ -223,16 +223,16 @@ def _most(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{name} {n:,}" for n, name in largest[:LISTED]) + (" ..." if len(largest) > LISTED else "")
 
 
-def _origins(data: Data, one: Stretch, every: int) -> Ints:
+def _origins(data: Data, one: Stretch[RegularSeries], every: int) -> Ints:
     """Forecast origins inside the stretch; a window may start before it. every: steps between origins."""
     first = max(one.rows.start, data.window) - 1
-    there = one.series.known[:, : len(data.targets())].any(axis=1)
+    there = one.whole.known[:, : len(data.targets())].any(axis=1)
     known = np.concatenate(([0], np.cumsum(there)))  # rows with truth before each row
     origins = np.arange(first, max(first, one.rows.stop - data.horizon), every)
     return origins[known[origins + 1 + data.horizon] > known[origins + 1]]
 
 
-def _require_a_window(data: Data, one: Stretch, name: str) -> None:
+def _require_a_window(data: Data, one: Stretch[RegularSeries], name: str) -> None:
     """Raise DataError if no window with its forecast fits into the stretch."""
     if len(_origins(data, one, 1)):
         return
@@ -246,18 +246,18 @@ def _require_a_window(data: Data, one: Stretch, name: str) -> None:
             n=len(one),
             needed=needed,
         ),
-        where=one.series.title,
+        where=one.whole.title,
         todo=tr("lower data.window or data.horizon, or give {part} a larger share", part=name),
     )
 
 
-def _part(data: Data, table: Scaled, found: Sequence[Stretch], name: str, every: int) -> Part:
+def _part(data: Data, table: Scaled, found: Sequence[Stretch[RegularSeries]], name: str, every: int) -> Part:
     """The windows whose forecasts are inside the stretches. every: steps between origins; 0: data.stride."""
     numbers = {id(one): number for number, one in enumerate(table.series)}
     origins = [_origins(data, one, every or data.stride) for one in found]
     if not any(map(len, origins)):
         _require_a_window(data, max(found, key=len), name)
-    of = [np.full(len(there), numbers[id(one.series)]) for one, there in zip(found, origins, strict=True)]
+    of = [np.full(len(there), numbers[id(one.whole)]) for one, there in zip(found, origins, strict=True)]
     number = np.concatenate(of)
     return Part(table, np.concatenate(origins) + table.first[number], number)
 

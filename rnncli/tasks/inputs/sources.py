@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Literal, Protocol, Self, TypeVar
+from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, Protocol, Self, TypeVar
 
 from pydantic import Field
 
@@ -36,6 +37,26 @@ class Rows(Protocol):
 
 RowsT = TypeVar("RowsT", bound=Rows)
 WholeT = TypeVar("WholeT", bound=Kept[Any, Any])
+OrderedT = TypeVar("OrderedT", bound=Sized)
+
+
+@dataclass(frozen=True)
+class Stretch(Generic[OrderedT]):
+    """Contiguous rows of a series, or tokens of a text."""
+
+    whole: OrderedT
+    rows: range
+
+    @classmethod
+    def all_of(cls, whole: OrderedT) -> Stretch[OrderedT]:
+        return cls(whole, range(len(whole)))
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def chosen(self, rows: Sequence[int]) -> Stretch[OrderedT]:
+        assert isinstance(rows, range)
+        return Stretch(self.whole, self.rows[rows.start : rows.stop])
 
 
 class GroupedSplit(SplitSection):

@@ -19,7 +19,7 @@ from rnncli.locale import tr, trn
 from rnncli.recipe import Clash, DataSection
 from rnncli.records import Json
 from rnncli.tasks.base import FittedState, Splits
-from rnncli.tasks.inputs.sources import WHOLE, divide, sources
+from rnncli.tasks.inputs.sources import WHOLE, Stretch, divide, sources
 
 ENOUGH = 20  # minimum windows per stream; with fewer, an epoch would have only a handful of steps
 
@@ -57,22 +57,6 @@ class Part(NamedTuple):
     characters: int
 
 
-@dataclass(frozen=True)
-class Stretch:
-    """Tokens start ... stop - 1 of an encoded text."""
-
-    text: Encoded
-    start: int
-    stop: int
-
-    def __len__(self) -> int:
-        return self.stop - self.start
-
-    def chosen(self, rows: Sequence[int]) -> Stretch:
-        assert isinstance(rows, range)
-        return Stretch(self.text, self.start + rows.start, self.start + rows.stop)
-
-
 def read(data: Data, streams: int) -> Splits[Fitted, Part]:
     """streams: number of parallel streams for the training split. Raises DataError."""
     return follow(_read(data, streams))
@@ -81,21 +65,21 @@ def read(data: Data, streams: int) -> Splits[Fitted, Part]:
 def _read(data: Data, streams: int) -> Generator[Reading, None, Splits[Fitted, Part]]:
     given = sources(data)
     texts: dict[str, Text] = {}
-    whole: dict[str, Stretch] = {}
+    whole: dict[str, Stretch[Encoded]] = {}
     kind: Kind | None = None
     about: list[str] = []
     for name, files in given.items():
         texts[name] = yield from scan(files)
         kind = kind or _kind(data, texts[name], about)
         encoded = yield from encode_text(texts[name], kind)
-        whole[name] = Stretch(encoded, 0, len(encoded))
+        whole[name] = Stretch.all_of(encoded)
     about += [text.about() if name == WHOLE else f"{name}: {text.about()}" for name, text in texts.items()]
     stretches, how = divide(whole, given, lambda one: _cuts(len(one), data.split.fractions()), tr("tokens"))
     _long_enough(data.window, streams, {name: len(one) for name, one in stretches.items()})
     measured = {}
     for name, one in stretches.items():
-        measured[name] = yield from measure(one.text, one.start, one.stop)
-    counts = {name: counted(one.text, measured[name].counts) for name, one in stretches.items()}
+        measured[name] = yield from measure(one.whole, one.rows.start, one.rows.stop)
+    counts = {name: counted(one.whole, measured[name].counts) for name, one in stretches.items()}
     least, most = data.min_count, data.max_vocab or None
     vocab = Vocab.from_counts(counts["train"], min_count=least, max_size=most)
     unknown = {name: sum(n for token, n in found.items() if token not in vocab) for name, found in counts.items()}
@@ -103,7 +87,7 @@ def _read(data: Data, streams: int) -> Generator[Reading, None, Splits[Fitted, P
         vocab = Vocab.from_counts(counts["train"], min_count=least, max_size=most, specials=(UNK,))
         about += [_unknown_note(tr(name), n) for name, n in unknown.items() if n]
     parts = {
-        name: Part(Tokens.of(one.text, one.start, one.stop, vocab), measured[name].characters)
+        name: Part(Tokens.of(one.whole, one.rows.start, one.rows.stop, vocab), measured[name].characters)
         for name, one in stretches.items()
     }
     return Splits(
@@ -115,7 +99,7 @@ def _read(data: Data, streams: int) -> Generator[Reading, None, Splits[Fitted, P
         },
         fingerprint="".join(text.fingerprint for text in texts.values()),
         how=how,
-        notes=[*about, *_places(one.text for one in stretches.values())],
+        notes=[*about, *_places(one.whole for one in stretches.values())],
     )
 
 
