@@ -126,7 +126,7 @@ class Written(Form):
             return _zone(offset or 0, old)
         if part == "f":
             return f"{moment.microsecond:06d}".ljust(9, "0")[: len(old)]
-        twelve = self.regex.groupindex.get("p") and self._has(style.example, "p")
+        twelve = "p" in self.spans(style.example)
         values = {"M": day.month, "D": day.day, "Q": (day.month + 2) // 3, "W": iso.week, "m": moment.minute,
                   "s": moment.second, "h": (hour + 11) % 12 + 1 if twelve else hour}  # fmt: skip
         if part == "Q":
@@ -141,9 +141,6 @@ class Written(Form):
         """The position of each part in a cell of this form."""
         found = self.regex.fullmatch(cell)
         return {} if found is None else {part: found.span(part) for part, text in found.groupdict().items() if text}
-
-    def _has(self, cell: str, part: str) -> bool:
-        return bool((self.match(cell) or {}).get(part))
 
 
 class Counted(Form):

@@ -62,53 +62,38 @@ def read_pairs(
     differ in length.
     """
     table = pair_table(source, columns, header, delimiter)
-    if table is None:
-        yield from _tab_separated(source, skipped, int(columns[0]), int(columns[1]))
-        return
-    first, second = (table.index(key) for key in columns)
-    for line, cells in table.rows(skipped):
-        yield from _pair(f"{table.name}:{line}", cells[first], cells[second], skipped)
-    if skipped.count < skipped.total and len(table.columns) > 2 and int in map(type, columns):
-        skipped.note(
-            tr(
-                "{name}: reading columns {first} and {second}, ignoring the others",
-                name=table.name,
-                first=repr(table.columns[first]),
-                second=repr(table.columns[second]),
-            )
-        )
-    skipped.finish(table.name)
-
-
-def _tab_separated(source: Source, skipped: Skipped, first: int, second: int) -> Iterator[Pair]:
-    name = name_of(source)
-    most = 0
-    for number, cells in pair_rows(source):
-        where = f"{name}:{number}"
+    rows, name = (pair_rows(source), name_of(source)) if table is None else (table.rows(skipped), table.name)
+    first, second = (int(key) if table is None else table.index(key) for key in columns)
+    most, needed = 0, max(first, second) + 1
+    for line, cells in rows:
         most = max(most, len(cells))
-        if len(cells) <= max(first, second):
-            skipped.bad(
-                where,
-                trn(
-                    "has {n} tab-separated column, not {wanted}",
-                    "has {n} tab-separated columns, not {wanted}",
-                    n=len(cells),
-                    wanted=max(first, second) + 1,
-                ),
-            )
+        if len(cells) >= needed:
+            yield from _pair(f"{name}:{line}", cells[first], cells[second], skipped)
             continue
-        yield from _pair(where, cells[first], cells[second], skipped)
-    if skipped.count < skipped.total and most > 2:
-        skipped.note(
-            tr(
-                "{name}: reading columns {first} and {second} of {n} (counted from 0), ignoring the others",
-                name=name,
-                first=first,
-                second=second,
-                n=most,
-            )
+        why = trn(
+            "has {n} tab-separated column, not {wanted}",
+            "has {n} tab-separated columns, not {wanted}",
+            n=len(cells),
+            wanted=needed,
         )
+        skipped.bad(f"{name}:{line}", why)
+    if skipped.count < skipped.total and most > 2 and (table is None or int in map(type, columns)):
+        skipped.note(_ignored(name, table, first, second, most))
     skipped.finish(name)
+
+
+def _ignored(name: str, table: Table | None, first: int, second: int, n: int) -> str:
+    """The note on further columns."""
+    if table is None:
+        return tr(
+            "{name}: reading columns {first} and {second} of {n} (counted from 0), ignoring the others",
+            name=name,
+            first=first,
+            second=second,
+            n=n,
+        )
+    one, two = repr(table.columns[first]), repr(table.columns[second])
+    return tr("{name}: reading columns {first} and {second}, ignoring the others", name=name, first=one, second=two)
 
 
 def pair_rows(source: Source) -> Iterator[tuple[int, list[str]]]:
