@@ -103,7 +103,7 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
     found = stages(subject.model, subject.batch)
     records: list[Record] = [*answer(_answers(subject)), table(found), _calls(subject)]
     if not next(subject.model.parameters()).is_meta:
-        records.append(Checks(_checks(subject, found)))
+        records.append(Checks([*_checks(subject, found)]))
     return records
 
 
@@ -316,34 +316,24 @@ def _calls(subject: Subject) -> Message:
     return Message("\n".join(lines), "formula", name="calls")
 
 
-def _checks(subject: Subject, found: list[Stage]) -> list[Check]:
+def _checks(subject: Subject, found: list[Stage]) -> Iterator[Check]:
     counted = sum(stage.parameters for stage in found)
     total = sum(parameter.numel() for parameter in subject.model.parameters())
-    checks = [
-        Check(
-            "parameters-add-up",
-            counted == total,
-            trn("the stages have the single parameter", "the stages have all {n} parameters", n=total),
-        )
-    ]
+    text = trn("the stages have the single parameter", "the stages have all {n} parameters", n=total)
+    yield Check("parameters-add-up", counted == total, text)
     for path, module in subject.model.named_modules():
         spec = spec_of(module)
         if spec is None:
             continue
-        checks.append(
-            Check(
-                "formula",
-                spec.num_parameters() == sum(p.numel() for p in module.parameters()),
-                tr("{core}: {formula} = {n}", core=path or spec.cell, formula=formula(spec), n=spec.num_parameters()),
-            )
-        )
+        n, held = spec.num_parameters(), sum(parameter.numel() for parameter in module.parameters())
+        text = tr("{core}: {formula} = {n}", core=path or spec.cell, formula=formula(spec), n=n)
+        yield Check("formula", n == held, text)
         if isinstance(module, nn.RNNBase):
-            checks += _module_checks(module, spec, subject)
+            yield from _module_checks(module, spec, subject)
             break
-    return checks
 
 
-def _module_checks(module: nn.RNNBase, spec: CoreSpec, subject: Subject) -> list[Check]:
+def _module_checks(module: nn.RNNBase, spec: CoreSpec, subject: Subject) -> Iterator[Check]:
     """How torch's module handles its axes, tried on this one."""
     B, T, rows = subject.batch.size, 3, spec.num_layers * spec.num_directions
     own = next(module.parameters())
@@ -351,21 +341,13 @@ def _module_checks(module: nn.RNNBase, spec: CoreSpec, subject: Subject) -> list
     with torch.no_grad(), quiet_projections(spec), _batch_first(module):
         output, last = module(x.transpose(0, 1))
     h_n = last[0] if isinstance(last, tuple) else last
-    size = "P" if spec.proj_size else "H"
-    checks = [
-        Check(
-            "batch-first",
-            tuple(output.shape[:2]) == (B, T) and tuple(h_n.shape) == (rows, B, spec.state_size),
-            tr(
-                "batch_first=True would change x and output to (B, T, .); h_0 and h_n stay {shape}",
-                shape=shape(**{"L·D": rows, "B": B, size: spec.state_size}),
-            ),
-        )
-    ]
+    size = shape(**{"L·D": rows, "B": B, "P" if spec.proj_size else "H": spec.state_size})
+    swapped = tuple(output.shape[:2]) == (B, T) and tuple(h_n.shape) == (rows, B, spec.state_size)
+    text = tr("batch_first=True would change x and output to (B, T, .); h_0 and h_n stay {shape}", shape=size)
+    yield Check("batch-first", swapped, text)
     if len(spec.states) > 1:
-        checks.append(
-            Check("tuple", isinstance(last, tuple), tr("an LSTM has two states: it takes and returns (h, c)"))
-        )
+        text = tr("an LSTM has two states: it takes and returns (h, c)")
+        yield Check("tuple", isinstance(last, tuple), text)
     wrong = B + 1
     state = initial_state(spec, wrong, own)
     said = ""
@@ -374,35 +356,23 @@ def _module_checks(module: nn.RNNBase, spec: CoreSpec, subject: Subject) -> list
             module(x, state if len(state) > 1 else state[0])
     except RuntimeError as error:
         said = str(error).splitlines()[0]
-    checks.append(
-        Check(
-            "state-of-another-batch",
-            bool(said),
-            tr(
-                "h_0 must have this batch's B={B} (an epoch's last batch may be smaller); with {wrong}, torch raises: "
-                "{said}",
-                B=B,
-                wrong=wrong,
-                said=said,
-            ),
-        )
+    text = tr(
+        "h_0 must have this batch's B={B} (an epoch's last batch may be smaller); with {wrong}, torch raises: {said}",
+        B=B,
+        wrong=wrong,
+        said=said,
     )
+    yield Check("state-of-another-batch", bool(said), text)
     if B > 1:
         packed = pack_padded_sequence(x, torch.tensor([T] + [T - 1] * (B - 1)))
-        checks.append(
-            Check(
-                "batch-sizes",
-                int(packed.batch_sizes.sum()) == packed.data.shape[0],
-                tr(
-                    "packed rows of {a} and {b} steps: data {shape}, batch_sizes {sizes}",
-                    a=T,
-                    b=T - 1,
-                    shape=tuple(packed.data.shape),
-                    sizes=packed.batch_sizes.tolist(),
-                ),
-            )
+        text = tr(
+            "packed rows of {a} and {b} steps: data {shape}, batch_sizes {sizes}",
+            a=T,
+            b=T - 1,
+            shape=tuple(packed.data.shape),
+            sizes=packed.batch_sizes.tolist(),
         )
-    return checks
+        yield Check("batch-sizes", int(packed.batch_sizes.sum()) == packed.data.shape[0], text)
 
 
 @contextmanager
