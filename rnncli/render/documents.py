@@ -7,7 +7,7 @@ import io
 import json
 import math
 from collections.abc import Mapping, Sequence
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, TypeVar
 
 from rnncli.records import (
     ColouredText,
@@ -27,6 +27,8 @@ from rnncli.records import (
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+
+R = TypeVar("R")
 
 
 def strict(value: object) -> Json:
@@ -65,7 +67,7 @@ def to_json(page: Page) -> dict[str, Json]:
             {"name": t.name, "axes": list(t.axes), "shape": list(t.shape), "values": strict(t.values)}
             for t in page.tensors
         ]
-    tables = [record for record in page.records if isinstance(record, Table)]
+    tables = _of(page, Table)
     if tables:
         named = len(tables) > 1
         document["rows"] = [
@@ -75,11 +77,11 @@ def to_json(page: Page) -> dict[str, Json]:
         if totals:
             document["totals"] = totals
     pictures = {
-        "series": [_series(record) for record in page.records if isinstance(record, Series)],
-        "heatmaps": [_heatmap(record) for record in page.records if isinstance(record, HeatMap)],
-        "diagrams": [_diagram(record) for record in page.records if isinstance(record, Diagram)],
-        "drawings": [_drawing(record) for record in page.records if isinstance(record, Unrolled)],
-        "texts": [_text(record) for record in page.records if isinstance(record, ColouredText)],
+        "series": [_series(record) for record in _of(page, Series)],
+        "heatmaps": [_heatmap(record) for record in _of(page, HeatMap)],
+        "diagrams": [_diagram(record) for record in _of(page, Diagram)],
+        "drawings": [_drawing(record) for record in _of(page, Unrolled)],
+        "texts": [_text(record) for record in _of(page, ColouredText)],
     }
     document.update({key: found for key, found in pictures.items() if found})
     document["checks"] = [
@@ -87,6 +89,10 @@ def to_json(page: Page) -> dict[str, Json]:
         for check in page.checks()
     ]
     return document
+
+
+def _of(page: Page, kind: type[R]) -> list[R]:
+    return [record for record in page.records if isinstance(record, kind)]
 
 
 def _row(table: Table, row: Sequence[Entry]) -> dict[str, Json]:
@@ -185,11 +191,7 @@ def dump_json(page: Page | Json, file: IO[str]) -> None:
     """Write one JSON document on one line, with characters escaped if the stream's encoding is not Unicode."""
     encoding = (getattr(file, "encoding", None) or "utf-8").lower().replace("-", "")
     document = to_json(page) if isinstance(page, Page) else strict(page)
-    # A lone surrogate is legal in a Python string and in escaped JSON, but not in UTF-8.
-    text = json.dumps(document, ensure_ascii=not encoding.startswith("utf"), allow_nan=False)
-    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
-        text = json.dumps(document, allow_nan=False)
-    file.write(text + "\n")
+    file.write(_dumps(document, escaped=not encoding.startswith("utf")) + "\n")
 
 
 def json_text(page: Page) -> str:
@@ -205,9 +207,11 @@ def json_text(page: Page) -> str:
     return "{\n" + ",\n".join(parts) + "\n}\n"
 
 
-def _dumps(value: Json) -> str:
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
-    return json.dumps(value) if any("\ud800" <= character <= "\udfff" for character in text) else text
+def _dumps(value: Json, escaped: bool = False) -> str:
+    """A lone surrogate is legal in a Python string and in escaped JSON, but not in UTF-8."""
+    text = json.dumps(value, ensure_ascii=escaped, allow_nan=False)
+    alone = not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text)
+    return json.dumps(value, allow_nan=False) if alone else text
 
 
 def yaml_text(page: Page) -> str:
@@ -233,7 +237,7 @@ def csv_text(page: Page) -> str:
 
 
 def _csv_rows(page: Page) -> tuple[list[str], list[list[str | float]]]:
-    tables = [record for record in page.records if isinstance(record, Table)]
+    tables = _of(page, Table)
     if tables:
         records = []
         for table in tables:
@@ -245,34 +249,27 @@ def _csv_rows(page: Page) -> tuple[list[str], list[list[str | float]]]:
         header = list(dict.fromkeys(key for record in records for key in record))
         header = header or [column.name for table in tables for column in table.columns]
         return header, [[record.get(key, "") for key in header] for record in [*_sheet_head(page, tables), *records]]
-    series = [record for record in page.records if isinstance(record, Series)]
-    if series:
-        rows = [
+    if series := _of(page, Series):
+        return ["series", "line", "x", "y"], [
             [record.name, label, _cell(x), _cell(y)]
             for record in series
             for label, values in record.lines.items()
             for x, y in zip(record.x, values, strict=True)
         ]
-        return ["series", "line", "x", "y"], rows
-    heatmaps = [record for record in page.records if isinstance(record, HeatMap)]
-    if heatmaps:
-        rows = [
+    if heatmaps := _of(page, HeatMap):
+        return ["heatmap", "row", "column", "value"], [
             [record.name, row_label, column_label, _cell(value)]
             for record in heatmaps
             for row_label, row in zip(record.row_labels, record.values, strict=True)
             for column_label, value in zip(record.column_labels, row, strict=True)
         ]
-        return ["heatmap", "row", "column", "value"], rows
-    texts = [record for record in page.records if isinstance(record, ColouredText)]
-    if texts:
-        rows = [
+    if texts := _of(page, ColouredText):
+        return ["text", "position", "token", "value"], [
             [record.name, k, token, _cell(value)]
             for record in texts
             for k, (token, value) in enumerate(zip(record.tokens, record.values, strict=True))
         ]
-        return ["text", "position", "token", "value"], rows
-    drawings = [record for record in page.records if isinstance(record, Unrolled)]
-    if drawings:
+    if drawings := _of(page, Unrolled):
         return ["step", "node", "formula", "role", "index", "value"], [
             [cell.step, box.name, line.text, line.role, k, _cell(value)]
             for record in drawings

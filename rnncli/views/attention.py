@@ -27,10 +27,8 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
     source = subject.input_labels(T) or [str(t) for t in range(T)]
     written = subject.step_answers(S) or [str(s) for s in range(S)]
     steps = list(range(S)[options.steps or slice(None)])
-    rows: list[list[Entry]] = []
-    for s in steps:
-        best = int(weights[s].argmax())
-        rows.append([s, written[s], source[best], float(weights[s, best])])
+    largest, best = weights.max(1)
+    rows: list[list[Entry]] = [[s, written[s], source[int(best[s])], float(largest[s])] for s in steps]
     columns = [
         Column("step", "s", "count"),
         Column("written", tr("written"), "code"),
@@ -41,16 +39,6 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
     # a softmax divides by a sum of T terms, whose rounding grows like the square root of T (Higham, Mary 2019)
     tol = FACTOR * unit(outputs.attention.dtype, subject.dtype) * (1 + T**0.5)
     check = Check("sum", sums <= tol, tr("the attention weights of every output word sum to 1"), sums, tol)
-    return [
-        HeatMap(
-            "alignment",
-            [weights[s].tolist() for s in steps],
-            [written[s] for s in steps],
-            source,
-            tr("written"),
-            tr("read"),
-            cut_rows=SHOWN,
-        ),
-        Table("looked_at", columns, rows, cut_rows=SHOWN),
-        Checks([check, replay_check(made)]),
-    ]
+    shown, names = weights[steps].tolist(), [written[s] for s in steps]
+    picture = HeatMap("alignment", shown, names, source, tr("written"), tr("read"), cut_rows=SHOWN)
+    return [picture, Table("looked_at", columns, rows, cut_rows=SHOWN), Checks([check, replay_check(made)])]

@@ -47,10 +47,7 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
     said = [tr("The cores are the model's RNN modules: nn.RNN, nn.LSTM, nn.GRU.")]
     if batch is not subject.batch:
         said.append(
-            tr(
-                "The single example is repeated {n} times as a batch, to reveal leaks between rows.",
-                n=batch.size,
-            )
+            tr("The single example is repeated {n} times as a batch, to reveal leaks between rows.", n=batch.size)
         )
     records.append(Message(" ".join(said), "note", name="about"))
     checks: list[Check] = []
@@ -60,25 +57,14 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
         two = next((core for core in after.cores if core.path == one.path), None)
         if two is None or two.calls[0].output.shape != one.calls[0].output.shape:
             continue
-        if options.variant == "swapped":
-            moved = _swapped(one, two)
-        else:
-            moved = moves(_whole(one), _whole(two))  # (T, B)
-        answers[name_of(one)] = _answer(moved, b, t, swapped=options.variant == "swapped")
-        records.append(Message(about(subject, one), name=f"{name_of(one)}.about"))
-        records.append(
-            HeatMap(
-                f"{name_of(one)}.moved",
-                moved.T.tolist(),
-                [f"b={k}" for k in range(moved.shape[1])],
-                [str(step) for step in range(moved.shape[0])],
-                "",
-                "t",
-                tr("{core}: largest change of the output", core=name_of(one)),
-                cut_rows=SHOWN,
-            )
-        )
-        if options.variant != "swapped":
+        name, swapped = name_of(one), options.variant == "swapped"
+        moved = _swapped(one, two) if swapped else moves(_whole(one), _whole(two))  # (T, B)
+        answers[name] = _answer(moved, b, t, swapped=swapped)
+        records.append(Message(about(subject, one), name=f"{name}.about"))
+        rows, steps = [f"b={k}" for k in range(moved.shape[1])], [str(step) for step in range(moved.shape[0])]
+        title = tr("{core}: largest change of the output", core=name)
+        records.append(HeatMap(f"{name}.moved", moved.T.tolist(), rows, steps, "", "t", title, cut_rows=SHOWN))
+        if not swapped:
             checks += _checks(one, moved, moves(_whole(one, "x"), _whole(two, "x")), b)
     return [*answer(answers), *records, Checks([*checks, replay_check(before)])]
 
