@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 
 from rnncli import records
 from rnncli.demos.network import Network, build
 from rnncli.demos.proofs import same_as_module
-from rnncli.demos.screen import ROWS, WIDE_ROWS
+from rnncli.demos.screen import Tables
 from rnncli.demos.settings import Settings, Shown, choose
 from rnncli.locale import tr, trn
-from rnncli.records import Entry
 from rnncli.replay import Trace, trace
 
 
@@ -59,21 +59,13 @@ def _table(pairs: list[tuple[Network, Trace]], shown: Shown) -> records.Table:
     net = pairs[0][0]
     s = net.settings
     steps, units = choose(shown.steps, s.seq_len, "--steps"), choose(shown.units, s.hidden_size, "--units")
-    columns = [records.Column("t", "t", "count", once=s.batch_size > 1)]
-    columns += [records.Column("b", "b", "count")] * (s.batch_size > 1)
-    columns.append(records.Column("x", f"x_t ({s.batch_size},{s.input_size})", "vector", optional=True))
-    drawn = []
+    tables = Tables(net, pairs[0][1], steps, units)
+    columns: list[tuple[records.Column, Tensor | None]] = [tables.vector("x", "x_t", net.x, units=False, optional=True)]
     for other, made in pairs:
+        cell = other.settings.cell
         for state in other.spec.states:
             matrix = made[f"l0.fwd.{state}"].dim() > 3
             label = tr("row norms of {state}_t", state=state) if matrix else f"{state}_t"
-            label += f" ({s.batch_size},{len(units)})"
-            columns.append(records.Column(f"{other.settings.cell}.{state}", label, "vector", group=other.settings.cell))
-            drawn.append(made.vectors(f"l0.fwd.{state}")[:, :, units])
-    rows: list[list[Entry]] = [
-        [t, *([b] if s.batch_size > 1 else []), net.x[t, b].tolist(), *(values[t, b].tolist() for values in drawn)]
-        for t in steps
-        for b in range(s.batch_size)
-    ]
-    wide = s.input_size > 6 or len(units) > 6
-    return records.Table("steps", columns, rows, cut_rows=WIDE_ROWS if wide else ROWS)
+            values = made.vectors(f"l0.fwd.{state}")[:, :, units]
+            columns.append(tables.vector(f"{cell}.{state}", label, values, units=False, group=cell))
+    return replace(tables.table("steps", columns), caption="")

@@ -53,7 +53,7 @@ def tables(net: Network, trace: Trace, shown: Shown) -> list[records.Record]:
     s = net.settings
     steps = choose(shown.steps, s.seq_len, "--steps")
     units = choose(shown.units, s.hidden_size, "--units")
-    made = _Tables(net, trace, steps, units)
+    made = Tables(net, trace, steps, units)
     found: list[records.Record] = [made.states()] if s.single else [made.grid()]
     for place in net.places() if s.single or shown.full else []:
         found += made.gates(place)
@@ -62,7 +62,9 @@ def tables(net: Network, trace: Trace, shown: Shown) -> list[records.Record]:
     return found
 
 
-class _Tables:
+class Tables:
+    """Tables of a demo's chosen steps and units."""
+
     def __init__(self, net: Network, trace: Trace, steps: list[int], units: list[int]) -> None:
         self.net, self.trace, self.steps, self.units = net, trace, steps, units
         self.B = net.settings.batch_size

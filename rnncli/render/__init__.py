@@ -6,55 +6,35 @@ Importing it is cheap: Rich, numpy and matplotlib are imported when first needed
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import IO
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from rnncli.errors import UsageError
 from rnncli.locale import tr
-from rnncli.records import Json, Page
+from rnncli.records import Page
+
+if TYPE_CHECKING:
+    from rnncli.render.documents import dump_json as dump_json
+    from rnncli.render.documents import to_json as to_json
+    from rnncli.render.html.records import to_html as to_html
+    from rnncli.render.terminal import show as show
+    from rnncli.render.terminal import to_text as to_text
 
 DATA = (".json", ".csv", ".npz", ".yaml")  # untruncated, in full precision
 PICTURES = (".svg", ".md", ".png", ".html", ".tex")  # what the screen shows
+_HOMES = {
+    "dump_json": "documents",
+    "show": "terminal",
+    "to_html": "html.records",
+    "to_json": "documents",
+    "to_text": "terminal",
+}
 
 
-def show(
-    page: Page, *, width: int | None = None, file: IO[str] | None = None, ascii: bool | None = None, full: bool = False
-) -> None:
-    """Print a page to `file` (standard output).
-
-    width: in terminal cells; default: the terminal's. ascii: use only ASCII; default: whatever the stream's encoding
-    supports. full: do not truncate. Raises BrokenPipeError if the reader has closed the pipe.
-    """
-    from rnncli.render import terminal
-
-    terminal.show(page, width=width, file=file, ascii=ascii, full=full)
-
-
-def to_text(page: Page, width: int = 80, color: bool = False, ascii: bool = False, full: bool = False) -> str:
-    """The output of `show` as a string."""
-    from rnncli.render import terminal
-
-    return terminal.to_text(page, width=width, color=color, ascii=ascii, full=full)
-
-
-def to_json(page: Page) -> dict[str, Json]:
-    """The JSON document of a page: schema, torch, seed, device, dtype, config, tensors, rows, ..., checks."""
-    from rnncli.render import documents
-
-    return documents.to_json(page)
-
-
-def dump_json(page: Page | Json, file: IO[str]) -> None:
-    """Write a page, or any plain object, as one strict JSON document on one line."""
-    from rnncli.render import documents
-
-    documents.dump_json(page, file)
-
-
-def to_html(page: Page) -> str:
-    """A self-contained HTML fragment, for a notebook."""
-    from rnncli.render.html import records
-
-    return records.fragment(page)
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(f"rnncli.render.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'rnncli.render' has no attribute {name!r}")
 
 
 def render_file(page: Page, suffix: str) -> bytes:

@@ -188,7 +188,8 @@ def _text(record: ColouredText) -> Json:
 
 
 def dump_json(page: Page | Json, file: IO[str]) -> None:
-    """Write one JSON document on one line, with characters escaped if the stream's encoding is not Unicode."""
+    """Write a page, or any plain object, as one strict JSON document on one line, with characters escaped if the
+    stream's encoding is not Unicode."""
     encoding = (getattr(file, "encoding", None) or "utf-8").lower().replace("-", "")
     document = to_json(page) if isinstance(page, Page) else strict(page)
     file.write(_dumps(document, escaped=not encoding.startswith("utf")) + "\n")

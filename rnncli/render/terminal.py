@@ -184,8 +184,11 @@ def draw(lines: list[Line], console: Console) -> None:
 def show(
     page: Page, *, width: int | None = None, file: IO[str] | None = None, ascii: bool | None = None, full: bool = False
 ) -> None:
-    """Print the page. width: in cells; default: the terminal's. ascii: force ASCII; default: by the stream's
-    encoding."""
+    """Print a page to `file` (standard output).
+
+    width: in terminal cells; default: the terminal's. ascii: use only ASCII; default: whatever the stream's encoding
+    supports. full: do not truncate. Raises BrokenPipeError if the reader has closed the pipe.
+    """
     from rich.console import Console
 
     stream = file if file is not None else sys.stdout

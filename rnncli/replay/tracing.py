@@ -10,12 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
-from rnncli import records
+from rnncli import records, render
 from rnncli.cells import Step, parameter_of, spec_of
 from rnncli.errors import UsageError
 from rnncli.locale import tr
 from rnncli.records import Entry
-from rnncli.render import to_html
 from rnncli.replay.changes import Home, Value, changes_of
 from rnncli.replay.compare import compare
 from rnncli.replay.forwards import RecordOptions, by_sequence, replaced
@@ -196,7 +195,7 @@ class Trace:
         return f"{core.path or type(core.module).__name__}: {core.spec}"
 
     def _repr_html_(self) -> str:
-        return to_html(self._shown())
+        return render.to_html(self._shown())
 
     def __repr__(self) -> str:
         """Its cores, states and gates with shapes, and whether its checks pass."""

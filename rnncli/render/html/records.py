@@ -33,8 +33,8 @@ def document(page: Page) -> str:
     return render("document.html", title=page.title, fragment=_fragment(page)) + "\n"
 
 
-def fragment(page: Page) -> str:
-    """Self-contained HTML with its own style."""
+def to_html(page: Page) -> str:
+    """A self-contained HTML fragment with its own style, for a notebook."""
     return str(_fragment(page))
 
 
