@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor
 
 from rnncli.cells import CELLS, Step
@@ -33,6 +35,7 @@ NEEDS: frozenset[str] = frozenset()
 OPTIONS = BATCH | {"steps", "units", "layer", "direction", "core", "variant"}
 ROWS = 1
 
+Part = tuple[Column, Sequence[Entry]]  # a column with its cells
 TOP = 3  # predictions shown at a step; 2 if gates need the room
 SHOWN = 12  # maximum number of steps in the table; half of it if each gate takes a line
 
@@ -85,66 +88,56 @@ def _steps(subject: Subject, made: Trace, core: CoreTrace, layer: int, direction
     prefix, home = made.prefix(core), place(layer, direction)
     steps = step_numbers(options, subject.length(core, 0))
     labels = subject.labels(core)
-    columns = [Column("t", "t", "count"), *label_column(labels, core)]
-    cells: list[list[Entry]] = [[t, *label_cell(labels, t)] for t in steps]
+    parts: list[Part] = [(Column("t", "t", "count"), steps)]
+    parts += [(column, [label_cell(labels, t)[0] for t in steps]) for column in label_column(labels, core)]
     gates = CELLS[core.spec.cell].gates
-    answers: tuple[list[Column], list[list[Entry]]] = ([], [[] for _ in steps])
-    if layer == core.spec.num_layers - 1:
-        answers = _answers(subject, core, steps)
+    answers = _answers(subject, core, steps) if layer == core.spec.num_layers - 1 else []
     if gates:  # tall on most screens: columns before the first vector share a line
-        _append(columns, cells, *answers)
+        parts += answers
     if layer == 0:
         one_hot = any(isinstance(module, OneHot) for module in subject.model.modules())
         # a one-hot row equals its token: show only one if both do not fit
-        columns.append(Column("x", "x_t", "vector", optional=one_hot and not gates))
-        _add(cells, made[f"{prefix}x"][:, 0], steps, None)
+        column = Column("x", "x_t", "vector", optional=one_hot and not gates)
+        parts.append((column, _vectors(made[f"{prefix}x"], steps)))
     for gate in gates:
-        columns.append(Column(f"gate.{gate}", gate, "vector"))
-        _add(cells, made[f"{prefix}{home}.gate.{gate}"][:, 0], steps, options)
+        values = made[f"{prefix}{home}.gate.{gate}"]
+        parts.append((Column(f"gate.{gate}", gate, "vector"), _vectors(values, steps, options)))
     for state, shape in reversed(core.spec.states.items()):
         label = f"{state}_t" if len(shape) == 1 else tr("row norms of {state}_t", state=state)
-        columns.append(Column(state, label, "vector"))
-        _add(cells, made.vectors(f"{prefix}{home}.{state}")[:, 0], steps, options)
+        values = made.vectors(f"{prefix}{home}.{state}")
+        parts.append((Column(state, label, "vector"), _vectors(values, steps, options)))
     if not gates:
-        _append(columns, cells, *answers)
+        parts += answers
     title = "" if core.spec.num_layers * core.spec.num_directions == 1 else f"{name_of(core)} {home}"
     cut = SHOWN // 2 if gates and options.steps is None else SHOWN
-    return Table(f"{name_of(core)}.{home}", columns, cells, title=title, cut_rows=cut)
+    rows = list(zip(*(cells for _, cells in parts), strict=True))
+    return Table(f"{name_of(core)}.{home}", [column for column, _ in parts], rows, title=title, cut_rows=cut)
 
 
-def _append(columns: list[Column], cells: list[list[Entry]], more: list[Column], values: list[list[Entry]]) -> None:
-    columns += more
-    for row, added in zip(cells, values, strict=True):
-        row += added
+def _vectors(values: Tensor, steps: list[int], options: Options = Options()) -> list[list[float]]:
+    """The chosen units of the first row at these steps. values: (T, B, size)."""
+    found: list[list[float]] = values[steps, 0][:, unit_numbers(options, values.shape[2])].double().tolist()
+    return found
 
 
-def _add(cells: list[list[Entry]], values: Tensor, steps: list[int], options: Options | None) -> None:
-    units = list(range(values.shape[1])) if options is None else unit_numbers(options, values.shape[1])
-    for row, t in zip(cells, steps, strict=True):
-        row.append(values[t, units].double().tolist())
-
-
-def _answers(subject: Subject, core: CoreTrace, steps: list[int]) -> tuple[list[Column], list[list[Entry]]]:
+def _answers(subject: Subject, core: CoreTrace, steps: list[int]) -> list[Part]:
     """The most likely predictions at each step with their probabilities, if scores belong to this module's steps."""
     scores, names = subject.step_scores(core.num_steps), subject.names.answers
     if names is None or scores is None:
-        return [], [[] for _ in steps]
+        return []
     k = min(TOP - bool(CELLS[core.spec.cell].gates), len(names))
-    best = scores[:, 0].double().softmax(1).topk(k, dim=1)  # (T, k)
-    columns = [Column("predicted", tr("predicted"), "code"), Column("p", "p")]
-    columns += [Column("second", tr("second"), "text")] * (k > 1)
-    columns += [Column("third", tr("third"), "text", optional=True)] * (k > 2)
+    best = scores[steps, 0].double().softmax(1).topk(k, dim=1)  # (steps, k)
+    indices, p = best.indices.tolist(), best.values.tolist()
+    found: list[Part] = [(Column("predicted", tr("predicted"), "code"), [names[row[0]] for row in indices])]
+    found.append((Column("p", "p"), [row[0] for row in p]))
+    others = (Column("second", tr("second"), "text"), Column("third", tr("third"), "text", optional=True))
+    for n, column in enumerate(others[: k - 1], 1):
+        texts = [f"{symbols.token(names[i[n]])} {q[n]:.4f}" for i, q in zip(indices, p, strict=True)]
+        found.append((column, texts))
     targets = subject.step_targets(core.num_steps)
-    rows: list[list[Entry]] = []
-    for t in steps:
-        indices, values = best.indices[t].tolist(), best.values[t].tolist()
-        others = [f"{symbols.token(names[i])} {p:.4f}" for i, p in zip(indices[1:], values[1:], strict=True)]
-        rows.append([names[indices[0]], values[0], *others])
     if targets is not None:
-        columns.append(Column("target", tr("target"), "code"))
-        for t, row in zip(steps, rows, strict=True):
-            row.append(targets[t])
-    return columns, rows
+        found.append((Column("target", tr("target"), "code"), [targets[t] for t in steps]))
+    return found
 
 
 def _both_forms(
