@@ -20,14 +20,14 @@ from rnncli import records
 from rnncli.demos.arithmetic import products
 from rnncli.demos.explain import UNITS, explained_table
 from rnncli.demos.network import Network, detached
-from rnncli.demos.proofs import check, states_before
+from rnncli.demos.proofs import states_before
 from rnncli.demos.settings import Shown, choose
 from rnncli.demos.written import Term
 from rnncli.errors import UsageError
 from rnncli.locale import tr
 from rnncli.render.boxes import factor
 from rnncli.replay import Trace, exact_copy, run_reference
-from rnncli.replay.rounding import Found, function_rounding, most_apart, ratio, unit
+from rnncli.replay.rounding import Found, checked, function_rounding, most_apart, unit
 
 _ROWS = 20_000
 
@@ -67,7 +67,6 @@ def explanations(net: Network, trace: Trace, shown: Shown) -> tuple[list[records
     if chain.first < last:
         title = tr("the weights, over steps {first} to {last}", first=chain.first, last=last)
     tables.append(explained_table(net, "backward.weights", title, weights))
-    found = chain.difference()
     loss = records.Message(
         tr(
             "L is the sum of the last h, so dL/dh_{t} = 1 for every unit. a_t is the argument of the nonlinearity.",
@@ -80,7 +79,7 @@ def explanations(net: Network, trace: Trace, shown: Shown) -> tuple[list[records
         ),
         name="loss",
     )
-    return [loss, *tables], check("backward-by-hand", tr("these gradients equal autograd's"), [found])
+    return [loss, *tables], checked("backward-by-hand", tr("these gradients equal autograd's"), *chain.differences())
 
 
 class _Chain:
@@ -145,9 +144,8 @@ class _Chain:
         labels = [f"{name}_{t}" for t in steps] if steps is not None else [f"{name}[{k}]" for k in range(len(hidden))]
         return products(numbers, labels, self.full)
 
-    def difference(self) -> Found:
-        """The largest difference from autograd through torch's module over the same steps, and its rounding
-        tolerance."""
+    def differences(self) -> Iterator[Found]:
+        """The differences from autograd through torch's module over the same steps, and their rounding tolerances."""
         truth = self.gradients(self.net.core, self.net.x, self.before_all)
         mine = [torch.tensor(self.dh[t], dtype=torch.float64) for t in range(self.first, self.T - 1)]
         vectors = {"weight_hh_l0": self.before, "weight_ih_l0": self.x}
@@ -161,7 +159,7 @@ class _Chain:
         inputs = [tensor.detach().to(next(exact.parameters())) for tensor in (self.net.x, self.before_all)]
         costs = function_rounding(self.gradients, exact, inputs, unit(self.net.x.dtype))
         off = [most_apart(ours, theirs.cpu()) for ours, theirs in zip(mine, truth, strict=True)]
-        return max(zip(off, costs, strict=True), key=ratio)
+        return zip(off, costs, strict=True)
 
     def gradients(self, core: nn.Module, x: Tensor, before: Tensor) -> list[Tensor]:
         """Gradients by autograd of L of the first sample, through torch's module: with respect to h_t for every step

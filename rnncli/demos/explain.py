@@ -7,14 +7,14 @@ from dataclasses import replace
 from rnncli import records
 from rnncli.cells import CELLS
 from rnncli.demos.network import Network, Place, detached
-from rnncli.demos.proofs import check, inputs_of, states_before, step_cost
+from rnncli.demos.proofs import inputs_of, states_before, step_cost
 from rnncli.demos.settings import Shown, choose
 from rnncli.demos.written import StepInputs, Term, Written, equations_of
 from rnncli.errors import UsageError
 from rnncli.locale import tr
 from rnncli.records import Entry
 from rnncli.replay import Trace, eps_of
-from rnncli.replay.rounding import FACTOR, Found
+from rnncli.replay.rounding import FACTOR, Found, checked
 
 UNITS = 8  # units and samples shown without --units or --full
 SAMPLES = 1
@@ -68,7 +68,7 @@ def explanations(net: Network, trace: Trace, shown: Shown) -> tuple[list[records
                             cost += FACTOR * eps * max(1.0, abs(truth))  # for gates
                             found.append((apart(term.value, truth), cost))
             tables.append(_table(net, place, t, samples, units, body))
-    return tables, check("sums-by-hand", tr("these sums equal the shown numbers"), found)
+    return tables, checked("sums-by-hand", tr("these sums equal the shown numbers"), *found)
 
 
 def explained_table(net: Network, name: str, title: str, rows: list[tuple[int, Term]]) -> records.Table:

@@ -28,9 +28,9 @@ from rnncli.replay import (
 from rnncli.replay.rounding import (
     Found,
     apart,
+    checked,
     function_rounding,
     most_apart,
-    ratio,
     sequence_rounding,
     step_rounding,
     unit,
@@ -67,12 +67,6 @@ def step_cost(net: Network, trace: Trace, place: Place) -> list[Tensor]:
     return [cost.view(*before[0].shape[:2], *cost.shape[1:]) for cost in costs]
 
 
-def check(name: str, text: str, found: list[Found]) -> records.Check:
-    """A check of the pair with the largest difference relative to its tolerance."""
-    diff, tol = max(found, key=ratio)
-    return records.Check(name, diff <= tol, text, diff, tol)
-
-
 # --- one linear layer on [x; h]
 
 
@@ -87,7 +81,7 @@ def one_linear(net: Network, trace: Trace) -> list[records.Check]:
         rows = tuple(tensor.flatten(0, 1) for tensor in before)
         after = h_by_equations(net.spec, net.weights(place), x.flatten(0, 1), rows).view_as(before[0])
         found.append(worst_of(apart(trace[f"{place.name}h"], after), step_cost(net, trace, place)[0]))
-    return [check("one-linear", _linear_text(net), found)]
+    return [checked("one-linear", _linear_text(net), *found)]
 
 
 def linear_parameters(net: Network) -> int:
@@ -153,8 +147,8 @@ def same_as_module(net: Network, trace: Trace) -> list[records.Check]:
     else:
         gradient_text = tr("the same gradients through time")
     return [
-        check("cell-equals-module", text, [_found(value) for value in values]),
-        check("gradients-equal-module", gradient_text, [_found(gradients)]),
+        checked("cell-equals-module", text, *map(_found, values)),
+        checked("gradients-equal-module", gradient_text, _found(gradients)),
     ]
 
 
@@ -197,7 +191,7 @@ def last_states(net: Network, trace: Trace) -> records.Check:
     text = tr("output[-1] = h_n[{row}] = h_{t}", row=top, t=T - 1)
     if net.spec.bidirectional:
         text = tr("output[-1, :, :H] = h_n[{row}], output[0, :, H:] = h_n[{next}]", row=top, next=top + 1)
-    return check("last-states", text, found)
+    return checked("last-states", text, *found)
 
 
 # --- the same weights at every step
@@ -280,8 +274,8 @@ def gradient_shares(net: Network) -> Shares:
     name = {"weight_ih": "W_ih", "weight_hh": "W_hh"}.get(attribute, attribute)
     text = tr("{name} cloned per step: the gradients add up", name=name)
     off = [most_apart(steps.sum(0), whole) for steps, whole in zip(by_step, shared, strict=True)]
-    pairs = list(zip(off, _shared_costs(net, attribute), strict=True))
-    return Shares(name, by_step[0], shared[0], check("gradients-add-up", text, pairs))
+    pairs = zip(off, _shared_costs(net, attribute), strict=True)
+    return Shares(name, by_step[0], shared[0], checked("gradients-add-up", text, *pairs))
 
 
 def _shared_costs(net: Network, attribute: str) -> list[float]:

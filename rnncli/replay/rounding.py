@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from rnncli.cells import CELLS, CoreSpec, State, Weights, gated
+from rnncli.records import Check
 from rnncli.replay.reference import exact_copy, perturb_, plain_copy, run_reference
 
 FACTOR = 4  # both sides round, and a product, a sum and a nonlinearity each contribute about one unit
@@ -38,6 +39,12 @@ def ratio(found: Found) -> float:
     """A difference relative to its tolerance; NaN counts as infinite."""
     diff, tol = found
     return math.inf if diff != diff else 0.0 if diff == 0 else diff / tol if tol else math.inf
+
+
+def checked(name: str, text: str, *found: Found) -> Check:
+    """Whether all differences are within their bounds; shows the pair with the largest ratio."""
+    diff, tol = max(found, key=ratio)
+    return Check(name, diff <= tol, text, diff, tol)
 
 
 def worst_of(off: Tensor, cost: Tensor) -> Found:

@@ -14,7 +14,7 @@ from rnncli.locale import tr
 from rnncli.records import Check, Column, Entry, Position, Record, Stop, Table, Unrolled
 from rnncli.render.boxes import equations_table
 from rnncli.replay.loop import DIRECTIONS, CoreTrace
-from rnncli.replay.rounding import ratio
+from rnncli.replay.rounding import checked, ratio
 from rnncli.replay.tracing import Trace
 from rnncli.replay.unrolled import around, cell_inputs, drawn_off, grid_rows, open_cell, start_label
 
@@ -117,8 +117,7 @@ class Walk:
             list(self.notes),
         )
         found = [pair for cell in opened.values() for pair in drawn_off(self.made, core, layer, direction, cell)]
-        diff, tol = max(found, key=ratio)
-        return record, Check("drawn", diff <= tol, tr("the drawn states and gates equal the trace's"), diff, tol)
+        return record, checked("drawn", tr("the drawn states and gates equal the trace's"), *found)
 
     def stop(self, at: Position, window: int = WINDOW) -> tuple[Stop, Check]:
         """The stop at this position, and the check of `picture`. window: steps shown around it."""

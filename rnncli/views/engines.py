@@ -18,7 +18,7 @@ from rnncli.records import Check, Checks, Column, Entry, Message, Record, Table
 from rnncli.render.numbers import diff
 from rnncli.replay import CoreTrace, eps_of, exact_copy, functional_gradients, run_core, run_reference
 from rnncli.replay.reference import Run
-from rnncli.replay.rounding import TELLING, function_rounding, largest, most_apart, ratio
+from rnncli.replay.rounding import TELLING, checked, function_rounding, largest, most_apart
 from rnncli.views._show import about, answer, cut_note, name_of, replay_check
 from rnncli.views._subject import Subject
 from rnncli.views._view import BATCH, Options
@@ -105,9 +105,8 @@ def _table(core: CoreTrace, module: Core) -> tuple[list[Record], list[Check]]:
     ]
     checks = []
     for k, engine in enumerate(engines):
-        share, tol = max(((shares[k], tol) for _, shares, tol in rows), key=ratio)
         text = tr("{core}: engine {engine} = the cell loop in float64", core=name, engine=engine)
-        checks.append(Check(f"{name}-{engine}", share <= tol, text, share, tol))
+        checks.append(checked(f"{name}-{engine}", text, *((shares[k], tol) for _, shares, tol in rows)))
     shown: list[list[Entry]] = [[key, *shares, tol] for key, shares, tol in rows]
     return [*cut_note(core, T), Table(f"{name}.engines", columns, shown, cut_rows=SHOWN)], checks
 

@@ -14,12 +14,11 @@ from rnncli.render.numbers import number
 from rnncli.replay import CoreTrace, eps_of, initial_state
 from rnncli.replay.rounding import (
     TELLING,
-    Found,
+    checked,
     flat,
     largest,
     most_apart,
     off_by_first,
-    ratio,
     sequence_rounding,
     worst_of,
 )
@@ -100,15 +99,13 @@ def _core(core: CoreTrace, module: Core) -> tuple[str, list[Record], list[Check]
         most_apart(output[lengths - 1, index, :H], last[0][forward])
         for output, last in ((packed, packed_last), (padded, padded_last))
     )
+    same = tr("{core}: packed rows give the same outputs as each row alone", core=name)
+    same_states = tr("{core}: packed rows give the same last states as each row alone", core=name)
     end = tr("{core}: packed, out[len_b-1] = forward h_n", core=name)
     checks = [
-        _check(
-            f"{name}-outputs", tr("{core}: packed rows give the same outputs as each row alone", core=name), outputs
-        ),
-        _check(
-            f"{name}-states", tr("{core}: packed rows give the same last states as each row alone", core=name), states
-        ),
-        Check(f"{name}-end", at_end_packed == 0, end, at_end_packed, 0.0),
+        checked(f"{name}-outputs", same, *outputs),
+        checked(f"{name}-states", same_states, *states),
+        checked(f"{name}-end", end, (at_end_packed, 0.0)),
     ]
     text = tr("Yes, unless packed: reading the padding changes h_n by up to {d}; packed, by {e}.",
               d=number(at_end_padded), e=number(at_end_packed))  # fmt: skip
@@ -117,10 +114,7 @@ def _core(core: CoreTrace, module: Core) -> tuple[str, list[Record], list[Check]
     elif not CELLS[spec.cell].stateful:
         text = tr("Yes, unless packed: h_n is that of a padding step, up to {d} from out[len_b-1]; packed, {e}.",
                   d=number(at_end_padded), e=number(at_end_packed))  # fmt: skip
-    shown: list[Record] = [
-        *cut_note(core, T),
-        Table(f"{name}.padding", _columns(spec), rows, cut_rows=SHOWN),
-    ]
+    shown = [*cut_note(core, T), Table(f"{name}.padding", _columns(spec), rows, cut_rows=SHOWN)]
     if invented:
         shown.append(Message(tr("rows are truncated here to different lengths"), "note", name=f"{name}.cut"))
     return text, shown, checks
@@ -149,11 +143,6 @@ def _costs(core: CoreTrace, module: Core, x: Tensor, lengths: Tensor) -> tuple[i
         if T == 1 or all(float(cost.max()) <= TELLING * size for cost, size in zip(costs, sizes, strict=True)):
             return T, costs
         T //= 2
-
-
-def _check(name: str, text: str, found: list[Found]) -> Check:
-    diff, tol = max(found, key=ratio)
-    return Check(name, diff <= tol, text, diff, tol)
 
 
 def _columns(spec: CoreSpec) -> list[Column]:

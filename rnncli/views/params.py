@@ -179,8 +179,7 @@ def _merged_biases(module: nn.Module, spec: CoreSpec, name: str) -> list[Check]:
             b_hh[merged] = 0
         once, _ = run_core(single, x, state)
     costs = rounding.sequence_rounding(module, spec, x, state, None, rounding.unit(own.dtype))
-    diff, tol = rounding.worst_of(rounding.off_by_first(once, whole), costs[0])
     text = tr("{core}: merging b_ih + b_hh gives the same outputs", core=name)
     if two:
         text = tr("{core}: merging b_ih + b_hh in r and z gives the same outputs", core=name)
-    return [Check(f"{name}-one-bias", diff <= tol, text, diff, tol)]
+    return [rounding.checked(f"{name}-one-bias", text, rounding.worst_of(rounding.off_by_first(once, whole), costs[0]))]
