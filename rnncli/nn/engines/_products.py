@@ -32,7 +32,7 @@ class Packing:
 
     def room(self, rows: int, k: int, n: int) -> int:
         """Bytes of weights (k, n) packed for products with x (rows, k)."""
-        found: int = _size_function(self.get_size)(*_by_reference(b"A", n, rows, k))
+        found: int = c_function(self.get_size, 4, ctypes.c_size_t)(*_by_reference(b"A", n, rows, k))
         return -found // 64 * -64  # so that the next share's weights start at a cache line, too
 
 
@@ -127,7 +127,7 @@ def _tried(dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _call(address: int, *arguments: Tensor | int | bytes) -> None:
-    ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * len(arguments))(address)(*_by_reference(*arguments))
+    c_function(address, len(arguments))(*_by_reference(*arguments))
 
 
 def _by_reference(*arguments: Tensor | int | bytes) -> list[Any]:
@@ -145,5 +145,6 @@ def _by_reference(*arguments: Tensor | int | bytes) -> list[Any]:
 
 
 @cache
-def _size_function(address: int) -> Callable[..., int]:
-    return ctypes.CFUNCTYPE(ctypes.c_size_t, *[ctypes.c_void_p] * 4)(address)
+def c_function(address: int, parameters: int, result: Any = None) -> Callable[..., Any]:
+    """The C function at `address`, whose parameters are pointers."""
+    return ctypes.CFUNCTYPE(result, *[ctypes.c_void_p] * parameters)(address)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache
 
-from rnncli.nn.engines._products import address_in_torch
+from rnncli.nn.engines._products import address_in_torch, c_function
 
 
 def run_on_threads(function: int, arguments: tuple[int, ...], threads: int) -> None:
@@ -20,15 +20,10 @@ def run_on_threads(function: int, arguments: tuple[int, ...], threads: int) -> N
     `threads` threads; returns when all are done."""
     array = (ctypes.c_int64 * len(arguments))(*arguments)
     if threads == 1:
-        _function(function)(ctypes.addressof(array))
+        c_function(function, 1)(ctypes.addressof(array))
     else:
         together = _openmp() or _python_threads
         together(function, ctypes.addressof(array), threads, 0)
-
-
-@cache
-def _function(address: int) -> Callable[[int], None]:
-    return ctypes.CFUNCTYPE(None, ctypes.c_void_p)(address)
 
 
 @cache
@@ -44,8 +39,8 @@ def _openmp() -> Callable[[int, int, int, int], None] | None:
 def _python_threads(function: int, array: int, threads: int, flags: int) -> None:
     """The same without OpenMP; a C function runs without the GIL."""
     pool = _pool(os.getpid(), threads - 1)
-    others = [pool.submit(_function(function), array) for _ in range(threads - 1)]
-    _function(function)(array)
+    others = [pool.submit(c_function(function, 1), array) for _ in range(threads - 1)]
+    c_function(function, 1)(array)
     wait(others)
 
 

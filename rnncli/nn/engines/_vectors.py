@@ -30,6 +30,9 @@ class Vectors:
         self._b, self._number, self._lanes, self._places = builder, number, lanes, places
         self.type = ir.VectorType(number, lanes) if lanes > 1 else number
         self.double = number == ir.DoubleType()
+        self._align = 8 if self.double else 4
+        whole = ir.IntType(8 * self._align)
+        self._whole_type = ir.VectorType(whole, lanes) if lanes > 1 else whole
 
     def __getitem__(self, key: tuple[int, int]) -> Value:
         return self._b.load(self._pointer(key), align=self._align)
@@ -46,10 +49,6 @@ class Vectors:
         zeros = ir.Constant(ir.VectorType(ir.IntType(32), self._lanes), [0] * self._lanes)
         return self._b.shuffle_vector(one, ir.Constant(self.type, ir.Undefined), zeros)
 
-    @property
-    def _align(self) -> int:
-        return 8 if self.double else 4
-
     def _pointer(self, key: tuple[int, int]) -> Value:
         return self._b.bitcast(self._places(*key), self.type.as_pointer())
 
@@ -58,13 +57,7 @@ class Vectors:
         return ir.Constant(self.type, [float(value)] * self._lanes if self._lanes > 1 else float(value))
 
     def whole(self, value: int) -> Value:
-        kind = self._whole_type
-        return ir.Constant(kind, [value] * self._lanes if self._lanes > 1 else value)
-
-    @property
-    def _whole_type(self) -> Value:
-        number = ir.IntType(64 if self.double else 32)
-        return ir.VectorType(number, self._lanes) if self._lanes > 1 else number
+        return ir.Constant(self._whole_type, [value] * self._lanes if self._lanes > 1 else value)
 
     def add(self, a: Value, b: Value) -> Value:
         return self._b.fadd(a, b, flags=FLAGS)

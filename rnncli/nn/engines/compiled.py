@@ -10,7 +10,6 @@ then, too, and cached on disk; see `_loops.py`.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -127,8 +126,7 @@ def _answer(spec: CoreSpec, w: Weights, x: Tensor | Rows, h_0: Tensor, c: Tensor
     addresses = [tensor.data_ptr() for tensor in (x, W_ih, b_ih, W_hh, b_hh)]
     states = h_0.data_ptr() + skipped, c.data_ptr() + skipped, h.data_ptr()
     kind = spec.num_gates, spec.nonlinearity == "relu", turned, inputs
-    of = _Products(product, x.dtype, H, spec.num_gates * H)
-    _run("answer", of, shares, (T, B, H), (*addresses, *states, *kind))
+    _run("answer", x.dtype, H, spec.num_gates * H, shares, (T, B, H), (*addresses, *states, *kind))
     return h
 
 
@@ -144,15 +142,18 @@ def shares_of(product: Product, T: int, B: int, work: int) -> int:
     return max(1, min(torch.get_num_threads(), B, T * B * work // SHARE))
 
 
-def _run(name: str, of: _Products, shares: int, sizes: tuple[int, int, int], rest: Iterable[int]) -> None:
-    """sizes: T, B, H. rest: the arguments in the loop's docstring."""
+def _run(
+    name: str, dtype: torch.dtype, k: int, n: int, shares: int, sizes: tuple[int, int, int], rest: Iterable[int]
+) -> None:
+    """k, n: sizes of the recurrent weights, (., k) by (k, n). sizes: T, B, H. rest: the arguments in the loop's
+    docstring."""
     from rnncli.nn.engines import _loops
 
-    product, double = of.product, of.dtype == torch.float64
+    product, double = product_of(dtype), dtype == torch.float64
     T, B, _ = sizes
     packed = [0, 0, 0, 0]
-    if product.packing is not None and T >= PACK_STEPS and of.k * of.n >= PACK_FROM:
-        each = product.packing.room(-(-B // shares), of.k, of.n)
+    if product.packing is not None and T >= PACK_STEPS and k * n >= PACK_FROM:
+        each = product.packing.room(-(-B // shares), k, n)
         room = torch.empty(shares * each, dtype=torch.uint8)
         packed = [product.packing.pack, product.packing.compute, room.data_ptr(), each]
     head = *sizes, 8 if double else 4, product.threads, product.gemm, *packed
@@ -164,9 +165,9 @@ def run_loop(name: str, arrays: Iterable[Tensor], *numbers: int, W: Tensor) -> N
     bias; separate, because our own product reads them transposed."""
     tensors = list(arrays)
     T, B = tensors[0].shape[:2]
-    of = _Products(product_of(W.dtype), W.dtype, *(W.shape if name.endswith("backward") else W.shape[::-1]))
-    shares = shares_of(of.product, T, B, W.numel())
-    _run(name, of, shares, (T, B, W.shape[1]), (*(tensor.data_ptr() for tensor in tensors), *numbers))
+    k, n = W.shape if name.endswith("backward") else W.shape[::-1]
+    shares = shares_of(product_of(W.dtype), T, B, W.numel())
+    _run(name, W.dtype, k, n, shares, (T, B, W.shape[1]), (*(tensor.data_ptr() for tensor in tensors), *numbers))
 
 
 def forward_weights(W: Tensor, T: int) -> tuple[Tensor, bool]:
@@ -174,16 +175,6 @@ def forward_weights(W: Tensor, T: int) -> tuple[Tensor, bool]:
     if T < TURN_FROM and product_of(W.dtype).gemm:
         return W.contiguous(), False
     return _lying(W), True
-
-
-@dataclass(frozen=True)
-class _Products:
-    """A loop's products with the recurrent weights, (., k) by (k, n)."""
-
-    product: Product
-    dtype: torch.dtype
-    k: int
-    n: int
 
 
 class RnnCompiled(torch.autograd.Function):
