@@ -19,16 +19,9 @@ def spec_of(module: nn.Module) -> CoreSpec | None:
     """The spec of `module` if it is an nn.RNN/LSTM/GRU, one of their *Cell forms, or ours; None otherwise."""
     if isinstance(module, nn.RNNBase):
         kind, _, nonlinearity = module.mode.partition("_")  # LSTM, GRU, RNN_TANH, RNN_RELU
-        return _spec(
-            kind,
-            nonlinearity.lower() or "tanh",
-            module.input_size,
-            module.hidden_size,
-            module.num_layers,
-            module.bidirectional,
-            module.proj_size,
-            module.bias,
-        )
+        sizes = module.input_size, module.hidden_size, module.num_layers
+        nonlinearity = nonlinearity.lower() or "tanh"
+        return _spec(kind, nonlinearity, *sizes, module.bidirectional, module.proj_size, module.bias)
     if isinstance(module, nn.RNNCellBase):
         kind = next(base.__name__ for base in type(module).__mro__ if base.__module__ == nn.RNNCell.__module__)
         nonlinearity = module.nonlinearity if isinstance(module, nn.RNNCell) else "tanh"
@@ -39,19 +32,10 @@ def spec_of(module: nn.Module) -> CoreSpec | None:
 
 
 @lru_cache
-def _spec(
-    kind: str,
-    nonlinearity: str,
-    input_size: int,
-    hidden_size: int,
-    num_layers: int,
-    bidirectional: bool,
-    proj_size: int,
-    bias: bool,
-) -> CoreSpec:
-    """kind: the class of torch.nn. Cached, because every batch needs it."""
+def _spec(kind: str, *rest: Any) -> CoreSpec:
+    """kind: the class of torch.nn. rest: of the spec. Cached, because every batch needs it."""
     cell = next(name for name in CELLS.files if CELLS[name].torch_class == kind)
-    return CoreSpec(cell, nonlinearity, input_size, hidden_size, num_layers, bidirectional, proj_size, bias)
+    return CoreSpec(cell, *rest)
 
 
 def weights_of(module: nn.Module, layer: int = 0, direction: int = 0) -> Weights:

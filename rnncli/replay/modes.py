@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -31,10 +31,7 @@ def require_numbers(model: nn.Module, gradients: bool) -> None:
 @contextmanager
 def graph(gradients: bool) -> Iterator[None]:
     """Enable gradients, even in inference mode; or run without, in the current mode."""
-    with ExitStack() as stack:
-        if gradients:
-            stack.enter_context(torch.inference_mode(False))
-        stack.enter_context(torch.set_grad_enabled(gradients))
+    with torch.inference_mode(False) if gradients else nullcontext(), torch.set_grad_enabled(gradients):
         yield
 
 

@@ -75,11 +75,7 @@ class _Opening:
         for node in self.nodes:
             for giver in dict.fromkeys(giver for read in node.reads for giver in read.nodes):
                 self.readers[giver].append(node)
-        self.named: dict[Node, _Name] = {}
-        for node in self.nodes:
-            found = self._name_of(node)
-            if found is not None:
-                self.named[node] = found
+        self.named = {node: name for node in self.nodes if (name := self._name_of(node)) is not None}
         self.home = self._homes()
         self.titles: dict[Node, str] = {}  # of unnamed values
         self.sums = Counter[tuple[Node, str]]()

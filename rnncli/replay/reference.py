@@ -94,12 +94,8 @@ def one_layer(module: nn.Module, layer: int, direction: int) -> nn.Module:
 
 
 def _own(tensor: Tensor, dtype: torch.dtype | None = None) -> Tensor:
-    return tensor.detach().to(exact_device(tensor.device) if dtype == torch.float64 else None, dtype, copy=True)
-
-
-def exact_device(device: torch.device) -> torch.device:
-    """The device for float64: this one, or the CPU if it does not support float64."""
-    return torch.device("cpu") if device.type == "mps" else device
+    exact_on_mps = dtype == torch.float64 and tensor.device.type == "mps"  # which has no float64
+    return tensor.detach().to("cpu" if exact_on_mps else None, dtype, copy=True)
 
 
 def _filled(spec: CoreSpec, tensors: Mapping[str, Tensor]) -> nn.Module:
@@ -136,8 +132,11 @@ def run_reference(
         if has_closed_form(spec):
             return closed_form(module, spec, x, state, lengths)
         return run_core(module, x, state, lengths)
-    with batch_first_as(module, False):
+    before, module.batch_first = module.batch_first, False
+    try:
         return run_module(module.forward, spec, x, state, lengths)
+    finally:
+        module.batch_first = before
 
 
 def run_module(
@@ -211,16 +210,6 @@ def _scanned(a: Tensor, b: Tensor, h_0: Tensor, inside: Tensor, direction: int) 
     a, b = torch.where(inside, a, 1.0), torch.where(inside, b, 0.0)
     h = scan(a.flip(0), b.flip(0), h_0).flip(0) if direction else scan(a, b, h_0)
     return h * inside, h[0 if direction else -1]
-
-
-@contextmanager
-def batch_first_as(module: nn.RNNBase, value: bool) -> Iterator[None]:
-    before = module.batch_first
-    module.batch_first = value
-    try:
-        yield
-    finally:
-        module.batch_first = before
 
 
 @contextmanager
