@@ -22,7 +22,6 @@ from rnncli.bench.measure import (
     Paired,
     Verdict,
     Watch,
-    paired_ratio,
     spread_of,
     take_turns,
     warm_up,
@@ -174,11 +173,9 @@ class Profile:
     epoch_end: float | None
     loop: list[float]
     bare: list[float]
-    ratio: Interval
     tried: list[Trial]
     failed: dict[Candidate, str]  # candidates that cannot run this model, with the reason
     best: Trial | None
-    rounds: int
     watch: Watch
     differences: dict[str, Found]  # the largest between engines and the tolerance for rounding, by precision
     per_update: float  # what the loss counts, per step
@@ -196,7 +193,7 @@ def profile(recipe: Recipe, report: Report, *, rounds: int = ROUNDS, budget: flo
     try:
         own = Candidate(job.config.model.engine, int(job.config.train.threads), job.config.train.precision)
         batches = _some_batches(job)
-        loop, bare, rounds_done, whole = _against_bare(job, batches, report, rounds, budget)
+        loop, bare, whole = _against_bare(job, batches, report, rounds, budget)
         tried, failed, differences = _try_all(job, own, batches, rounds, budget)
         parts = {part: median_high([turn[part] for turn in whole.turns[2:]]) for part in PARTS}
         faster = [one for one in tried if one.verdict == "faster"]
@@ -209,11 +206,9 @@ def profile(recipe: Recipe, report: Report, *, rounds: int = ROUNDS, budget: flo
             median_high(whole.epochs) if whole.epochs else None,
             loop,
             bare,
-            paired_ratio(loop, bare),
             tried,
             failed,
             best,
-            rounds_done,
             watch,
             differences,
             count,
@@ -239,7 +234,7 @@ def _some_batches(job: Job) -> list[Batch]:
 
 def _against_bare(
     job: Job, batches: list[Batch], report: Report, rounds: int, budget: float
-) -> tuple[list[float], list[float], int, WholeLoop]:
+) -> tuple[list[float], list[float], WholeLoop]:
     """The whole loop and a bare one, alternating; seconds per step, for each round."""
     once = _seconds(lambda: _bare_loop(job, batches, 1)())
     updates = max(1, min(200, math.ceil(0.05 / once)))
@@ -250,8 +245,8 @@ def _against_bare(
     for _ in range(2):  # not counted: the second turn is the first warm one
         whole.turn()
         bare()
-    done = take_turns([loop_arm, bare_arm], rounds, budget)
-    return loop_arm.times, bare_arm.times, done, whole
+    take_turns([loop_arm, bare_arm], rounds, budget)
+    return loop_arm.times, bare_arm.times, whole
 
 
 def _seconds(run: Callable[[], object]) -> float:

@@ -97,7 +97,7 @@ def page(found: Profile, name: str) -> Page:
             "own": vars(own),
             "best": None if found.best is None else vars(found.best.candidate),
             "set": None if found.best is None else found.best.candidate.sets(),
-            "rounds": found.rounds,
+            "rounds": len(found.loop),
             "loop_over_bare": list(slower.as_tuple()),
             "epoch_end_seconds": found.epoch_end,
         },

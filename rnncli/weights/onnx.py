@@ -172,19 +172,16 @@ def _layer(graph: _Graph, node: Any, name: str) -> Layer:
     P = graph.tensor(_input(node, 7), name) if _input(node, 7) and kind == "LSTM" else None
     direction = values["direction"].s.decode("utf-8", "replace") if "direction" in values else "forward"
     D, G, H = 2 if direction == "bidirectional" else 1, len(_ORDER[kind]), R.shape[-1] if R.dim() else 0
-    shapes: dict[str, tuple[Tensor, tuple[int, ...]]] = {
-        "W": (W, (D, G * H, W.shape[-1] if W.dim() else 0)),
-        "R": (R, (D, G * H, H)),
-    }
-    shapes |= {"B": (B, (D, 2 * G * H))} if B is not None else {}
-    shapes |= {"P": (P, (D, 3 * H))} if P is not None else {}
-    for letter, (tensor, wanted) in shapes.items():
-        if (
-            tuple(tensor.shape) != wanted
-            or not tensor.numel()
-            or direction not in ("forward", "reverse", "bidirectional")
-        ):
-            shape = tuple(tensor.shape)
+    shapes: list[tuple[str, Tensor | None, tuple[int, ...]]] = [
+        ("W", W, (D, G * H, W.shape[-1] if W.dim() else 0)),
+        ("R", R, (D, G * H, H)),
+        ("B", B, (D, 2 * G * H)),
+        ("P", P, (D, 3 * H)),
+    ]
+    known = direction in ("forward", "reverse", "bidirectional")
+    for letter, tensor, wanted in shapes:
+        shape = wanted if tensor is None else tuple(tensor.shape)
+        if shape != wanted or not all(wanted) or not known:
             raise DataError(
                 tr(
                     "{name} of {node} is {shape}, but {kind} with direction {direction} requires {wanted}",
