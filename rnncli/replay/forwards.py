@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -55,23 +56,17 @@ def _record(core: CoreTrace, x: Tensor, state: State, lengths: Tensor | None, ho
 def _cell_forward(core: CoreTrace, how: RecordOptions) -> Callable[..., object]:
     """Replacement for the forwards of nn.RNNCell, nn.GRUCell and nn.LSTMCell: one step, x (B, I) or (I,)."""
 
+    run = _core_forward(core, how)
+
     def forward(input: Tensor, hx: Tensor | Sequence[Tensor] | None = None) -> object:
-        batched = input.dim() == 2
-        x = input if batched else input.unsqueeze(0)
-        if hx is None:
-            state = initial_state(core.spec, x.shape[0], x)
-        else:
-            given: tuple[Tensor, ...] = (hx,) if isinstance(hx, Tensor) else tuple(hx)
-            state = tuple((t if batched else t.unsqueeze(0)).unsqueeze(0) for t in given)
-        call = _record(core, x.unsqueeze(0), state, None, how)
-        core.calls.append(call)
-        last = tuple(t[0] if batched else t[0, 0] for t in call.last)
-        return last if len(last) > 1 else last[0]
+        given = hx.unsqueeze(0) if isinstance(hx, Tensor) else None if hx is None else [t.unsqueeze(0) for t in hx]
+        _, last = run(input.unsqueeze(0), given)
+        return last[0] if isinstance(last, Tensor) else tuple(t[0] for t in last)
 
     return forward
 
 
-def _core_forward(core: CoreTrace, how: RecordOptions) -> Callable[..., object]:
+def _core_forward(core: CoreTrace, how: RecordOptions) -> Callable[..., Any]:
     """Replacement for the forwards of nn.RNN, nn.GRU and nn.LSTM: padded or packed, batch first or not, batched or
     not."""
     batch_first = bool(getattr(core.module, "batch_first", False))
