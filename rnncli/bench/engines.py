@@ -29,7 +29,7 @@ from rnncli.bench.memory import peak_of
 from rnncli.bench.sizes import Pass, Row
 from rnncli.bench.work import Bound, Prepared, Setting, agree, arm_of, bounds, engines_here, make, path_of, spec_of_row
 from rnncli.cells import CELLS
-from rnncli.device import dtype_of, pick_device, require_memory
+from rnncli.device import borrowed, dtype_of, pick_device, require_memory
 from rnncli.errors import UsageError
 from rnncli.locale import tr
 from rnncli.nn.recurrent import choose_engine
@@ -155,10 +155,9 @@ def measure_rows(
     """
     device, dtype = pick_device(plan.device), dtype_of(plan.dtype)
     setting = Setting(plan.what, dtype, device)
-    threads_before = torch.get_num_threads()
     watch = Watch()
-    torch.set_flush_denormal(True)
-    try:
+    with borrowed():
+        torch.set_flush_denormal(True)
         for row in plan.rows:
             require_memory(row.memory(dtype.itemsize), tr("the row {sizes}", sizes=row.sizes), where="--size")
         on_progress(tr("the machine's matrix products"), 0, len(plan.rows))
@@ -173,9 +172,6 @@ def measure_rows(
 
         rows, ended = row_by_row(range(len(plan.rows)), measure, done)
         return Measured(plan, device.type, rows, call_seconds(), watch, ended)
-    finally:
-        torch.set_num_threads(threads_before)
-        torch.set_flush_denormal(False)
 
 
 def _ceilings(plan: Plan, setting: Setting) -> dict[int, Ceiling]:

@@ -27,13 +27,13 @@ from rnncli.bench.measure import (
     warm_up,
 )
 from rnncli.bench.work import allowed, in_order, require_equal
-from rnncli.cells import State
+from rnncli.cells import State, cores_of
 from rnncli.data.batch import Batch, Order
-from rnncli.device import usable_cores
+from rnncli.device import borrowed, usable_cores
 from rnncli.errors import CheckFailed, RnncliError
 from rnncli.replay.rounding import Found
 from rnncli.tasks import Loss, Recipe
-from rnncli.training.job import Job, cores_of, prepare
+from rnncli.training.job import Job, prepare
 from rnncli.training.loop import Progress, TrainState, fit, start, update
 
 PARTS = ("data", "forward", "backward", "optimizer", "reporting")
@@ -188,9 +188,8 @@ def profile(recipe: Recipe, report: Report, *, rounds: int = ROUNDS, budget: flo
     CheckFailed.
     """
     watch = Watch()
-    threads_before = torch.get_num_threads()
-    job = prepare(recipe)
-    try:
+    with borrowed():
+        job = prepare(recipe)
         own = Candidate(job.config.model.engine, int(job.config.train.threads), job.config.train.precision)
         batches = _some_batches(job)
         loop, bare, whole = _against_bare(job, batches, report, rounds, budget)
@@ -213,9 +212,6 @@ def profile(recipe: Recipe, report: Report, *, rounds: int = ROUNDS, budget: flo
             differences,
             count,
         )
-    finally:
-        torch.set_num_threads(threads_before)
-        torch.set_flush_denormal(False)
 
 
 def _count(job: Job, batch: Batch) -> float:

@@ -34,6 +34,7 @@ from rnncli.names import Option as Option
 from rnncli.names import OptionValue as OptionValue
 
 if TYPE_CHECKING:
+    from rnncli.cells._modules import cores_of as cores_of
     from rnncli.cells._modules import parameter_of as parameter_of
     from rnncli.cells._modules import quiet_projections as quiet_projections
     from rnncli.cells._modules import recurrent_matrices as recurrent_matrices
@@ -41,7 +42,9 @@ if TYPE_CHECKING:
     from rnncli.cells._modules import torch_module as torch_module
     from rnncli.cells._modules import weights_of as weights_of
 
-_NEED_TORCH = ("parameter_of", "quiet_projections", "recurrent_matrices", "spec_of", "torch_module", "weights_of")
+_NEED_TORCH = (
+    "cores_of", "parameter_of", "quiet_projections", "recurrent_matrices", "spec_of", "torch_module", "weights_of",
+)  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

@@ -31,6 +31,12 @@ def spec_of(module: nn.Module) -> CoreSpec | None:
     return spec if isinstance(spec, CoreSpec) else None
 
 
+def cores_of(model: nn.Module) -> dict[str, CoreSpec]:
+    """Path in the model -> spec of every recurrent core."""
+    found = {path: spec_of(module) for path, module in model.named_modules()}
+    return {path: spec for path, spec in found.items() if spec is not None}
+
+
 @lru_cache
 def _spec(kind: str, *rest: Any) -> CoreSpec:
     """kind: the class of torch.nn. rest: of the spec. Cached, because every batch needs it."""

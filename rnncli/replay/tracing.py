@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
 from rnncli import records, render
-from rnncli.cells import Step, parameter_of, spec_of
+from rnncli.cells import Step, cores_of, parameter_of
 from rnncli.errors import UsageError
 from rnncli.locale import tr
 from rnncli.records import Entry
@@ -264,18 +264,14 @@ def trace(
 
 def _traced(model: nn.Module, run: Callable[[bool], object], how: RecordOptions, gradients: bool, check: bool) -> Trace:
     """run: the model, given whether there is a graph."""
-    cores: dict[str, CoreTrace] = {}
-    for path, module in model.named_modules():
-        spec = spec_of(module)
-        if spec is not None:
-            cores[path] = CoreTrace(path, module, spec)
+    cores = [CoreTrace(path, model.get_submodule(path), spec) for path, spec in cores_of(model).items()]
     if not cores:
         raise UsageError(tr("no recurrent core in this model"), todo=tr("rnncli traces RNN, LSTM, GRU and their cells"))
     require_numbers(model, gradients)
     with evaluating(model):
-        with recording(), uncollected(), replaced(list(cores.values()), how), graph(gradients):
+        with recording(), uncollected(), replaced(cores, how), graph(gradients):
             result = run(gradients)
-        called = [part for core in cores.values() if core.calls for part in by_sequence(core)]
+        called = [part for core in cores if core.calls for part in by_sequence(core)]
         if not called:
             raise UsageError(tr("no recurrent core of this model was called"))
         made = Trace(model, called, result, how.keep)

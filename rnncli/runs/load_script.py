@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 from torch import nn
 
-from rnncli.cells import CoreSpec, core_call, core_source
+from rnncli.cells import CoreSpec, core_call, core_source, cores_of
 from rnncli.errors import RnncliError
 from rnncli.locale import tr
 from rnncli.nn.forecast import SMALLEST_RATIO, SMALLEST_SPREAD
@@ -24,7 +24,6 @@ from rnncli.nn.ngrams import FACTOR, PRIME, SCALE
 from rnncli.runs.open import Run
 from rnncli.standalone import Code
 from rnncli.tasks import SCRIPTS, Script
-from rnncli.training.job import cores_of
 
 _IMPORTS = {  # a name that a script uses -> the line that imports it
     **{name: f"import {name}" for name in ("argparse", "csv", "io", "json", "math", "re", "sys", "unicodedata")},

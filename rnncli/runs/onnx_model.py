@@ -9,6 +9,7 @@ from importlib import import_module
 import torch
 from torch import Tensor, nn
 
+from rnncli.cells import cores_of
 from rnncli.data.batch import Batch
 from rnncli.errors import CheckFailed, Missing, UsageError
 from rnncli.locale import tr
@@ -19,7 +20,6 @@ from rnncli.replay.loop import recording
 from rnncli.replay.rounding import Found, function_rounding, most_apart, ratio, unit
 from rnncli.runs.onnx_scan import ScanCore, exported, with_scans
 from rnncli.runs.open import Run
-from rnncli.training.job import cores_of
 
 
 class _Plain(nn.Module):

@@ -154,8 +154,9 @@ def _of_weights(target: Target, request: InspectRequest) -> Subject:
 
 def _require_rows(one: Subject, rows: int) -> None:
     """Raise Missing if there is not enough memory to trace this many rows. one: the subject with fewer rows."""
+    from rnncli.cells import cores_of
     from rnncli.device import require_memory
-    from rnncli.training.job import activations, cores_of
+    from rnncli.training.job import activations
 
     held = activations(one.model, list(cores_of(one.model).values()), one.batch) * rows // one.batch.size
     require_memory(3 * held // 2, tr("this model"), where="--batch-size", todo=tr("use a smaller batch"))

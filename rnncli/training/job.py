@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from rnncli import loggers
-from rnncli.cells import CELLS, CoreSpec, spec_of
+from rnncli.cells import CELLS, CoreSpec, cores_of
 from rnncli.data.batch import Batch, Order
 from rnncli.device import dtype_of, pick_device, require_memory, this_process, threads_for, usable_cores
 from rnncli.errors import Missing, UsageError
@@ -96,12 +96,6 @@ class Cost:
     padded: bool
     parameters: int
     memory: int
-
-
-def cores_of(model: nn.Module) -> dict[str, CoreSpec]:
-    """Path in the model -> spec of every recurrent core."""
-    found = {path: spec_of(module) for path, module in model.named_modules()}
-    return {path: spec for path, spec in found.items() if spec is not None}
 
 
 def prepare(recipe: Recipe, *, fresh: bool = True) -> Job:

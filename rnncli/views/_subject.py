@@ -10,7 +10,7 @@ from itertools import islice
 import torch
 from torch import Tensor, nn
 
-from rnncli.cells import CoreSpec, State, quiet_projections, spec_of
+from rnncli.cells import CoreSpec, State, cores_of, quiet_projections
 from rnncli.data.batch import Batch, Order
 from rnncli.data.made.automata import Automaton
 from rnncli.device import dtype_of
@@ -68,8 +68,7 @@ class Subject:
     @property
     def specs(self) -> dict[str, CoreSpec]:
         """Path in the model -> spec of every RNN module."""
-        found = {path: spec_of(module) for path, module in self.model.named_modules()}
-        return {path: spec for path, spec in found.items() if spec is not None}
+        return cores_of(self.model)
 
     def trace(self) -> Trace:
         """One forward pass over the batch, recorded and checked; cached."""

@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 
 import rnncli
 from rnncli import names
-from rnncli.cells import CoreSpec, Gates, State, Weights
+from rnncli.cells import CoreSpec, Gates, State, Weights, cores_of
 from rnncli.data.batch import Batch
 from rnncli.errors import UsageError
 from rnncli.runs.export import export
@@ -27,7 +27,6 @@ from rnncli.runs.onnx_model import onnx_model
 from rnncli.runs.open import Run, open_run
 from rnncli.standalone import copied
 from rnncli.tasks import PredictOptions, load_recipe
-from rnncli.training.job import cores_of
 from tests import warm
 from tests.fixture_types import Typed
 
