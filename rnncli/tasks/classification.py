@@ -17,6 +17,7 @@ from rnncli.tasks.inputs import suits
 from rnncli.tasks.inputs.labelled import LabelledFitted, LabelledInput
 from rnncli.tasks.inputs.sound import LabelledSound, NamedSound, suggest_pattern
 from rnncli.tasks.inputs.texts import TextData, TextFitted, TextInput, is_folder
+from rnncli.tasks.inputs.token_choice import suggest_reading
 from rnncli.tasks.inputs.tokens import idle_embedding
 from rnncli.tasks.labels import mistakes
 from rnncli.tasks.one_label import AnyPart, OneLabel
@@ -144,8 +145,6 @@ class Classification(OneLabel[Config]):
     def suggest_settings(self, path: str, config: Config | None = None) -> dict[str, Json]:
         """A table determines data.header, data.text and data.label; its texts determine data.tokens and the pooling; a
         folder of audio files determines the pattern of file names. Raises DataError if unreadable."""
-        from rnncli.tasks.inputs.token_choice import suggest_reading
-
         if is_folder(path) and (pattern := suggest_pattern(path)):
             return pattern
         data = config.data if config else Data(path=path)

@@ -18,6 +18,7 @@ from rnncli.names import CELLS
 from rnncli.nn.evaluate import outputs_of
 from rnncli.recipe import Clash, CoreSection, RecipeConfig, TrainSection
 from rnncli.records import Json, Record, Series
+from rnncli.standalone import Code, copied
 from rnncli.tasks.base import (
     Baseline,
     Better,
@@ -37,6 +38,7 @@ from rnncli.tasks.inputs import suits
 from rnncli.tasks.inputs.scaled import Fitted, Part
 from rnncli.tasks.inputs.series import last_windows, read_new_series, read_series, series_of, windows
 from rnncli.tasks.inputs.series_columns import Data, suggest_columns
+from rnncli.tasks.inputs.series_script import read_table
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -263,9 +265,6 @@ class Forecasting(Task[Config, Fitted, Part]):
 
     def script(self, config: Config, fitted: Fitted) -> Script:
         """Of the run's own file, which must be there: how it is cut, and how its dates are written."""
-        from rnncli.standalone import Code, copied
-        from rnncli.tasks.inputs.series_script import read_table
-
         bounds, targets = config.model.interval > 0, fitted.columns[: fitted.targets]
         names = _heading(targets, ["forecast", *(["lower", "upper"] if bounds else [])])
         table = read_table(config.data, names)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import replace
 from math import exp, log
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -285,8 +286,6 @@ class LanguageModel(Task[Config, Fitted, Part]):
 
 def _learning(model: nn.Module) -> nn.Module:
     """A copy that behaves as in evaluation but has gradients: cuDNN computes them only for cores in training mode."""
-    from copy import deepcopy
-
     from torch import nn
 
     made = deepcopy(model).eval()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from importlib.util import find_spec
 from itertools import chain, count, tee
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -300,8 +301,6 @@ def _judged(answers: Sequence[str], part: Part, kind: Kind) -> Metrics:
 
 
 def _has_sacrebleu() -> bool:
-    from importlib.util import find_spec
-
     return find_spec("sacrebleu") is not None
 
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from pydantic import Field
 
+from rnncli.data.augment import Augment
 from rnncli.locale import tr, trn
 from rnncli.recipe import Clash, Expected, Section
-
-if TYPE_CHECKING:
-    from rnncli.data.augment import Augment
 
 
 class AugmentSection(Section):
@@ -50,8 +48,6 @@ class AugmentSection(Section):
 
     def applied(self) -> Augment | None:
         """None if nothing is changed."""
-        from rnncli.data.augment import Augment
-
         if not (self.speed or self.noise is not None or self.time_masks or self.mel_masks):
             return None
         noise = None if self.noise is None else (self.noise[0], self.noise[1])
