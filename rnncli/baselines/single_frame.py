@@ -52,7 +52,7 @@ class SingleFrame:
         optimizer = torch.optim.Adam(self.both.parameters(), lr=lr)
         for epoch in range(min(epochs, EPOCHS)):
             draw = permutation(1 << 16, self.seed, epoch, 2)  # large random numbers that select a frame of each row
-            for rows in index_batches(len(learned.targets), size, Order(self.seed, epoch), shuffle=True):
+            for rows in index_batches(len(learned.targets), size, Order(self.seed, epoch)):
                 of_row = [int(draw[row % len(draw)]) for row in rows]
                 frames = [n % learned.lengths[row] for n, row in zip(of_row, rows, strict=True)]
                 scores = self._scores(learned, rows, frames)
@@ -65,7 +65,7 @@ class SingleFrame:
         import torch
 
         found = []
-        for rows in index_batches(len(tested.targets), size, Order(0, 0), shuffle=False):
+        for rows in index_batches(len(tested.targets), size, None):
             with evaluating(self.both):
                 scores = self._scores(tested, rows, [tested.lengths[row] // 2 for row in rows])
             found.append(scores.log_softmax(1))

@@ -91,12 +91,13 @@ def generator(*numbers: int) -> np.random.RandomState:
 def index_batches(
     n: int,
     batch_size: int,
-    order: Order,
+    order: Order | None,
     *,
-    shuffle: bool,
+    shuffle: bool = True,
     lengths: Sequence[int] | npt.NDArray[np.integer] | None = None,
 ) -> Iterator[list[int]]:
-    """The row numbers of each batch of an epoch over n rows, from batch order.next_batch on.
+    """The row numbers of each batch of an epoch over n rows, from batch order.next_batch on; without an order, of all
+    rows, unshuffled.
 
     Each process gets rows rank, rank + world ... of every global batch (an empty list if none is left), so the union
     over processes is the batch of a single process. With `lengths` (one per row), rows of similar length share a batch:
@@ -106,6 +107,7 @@ def index_batches(
 
     if batch_size < 1:
         raise ValueError("batch_size must be at least 1")
+    shuffle, order = shuffle and order is not None, order or Order(0, 0)
     rows = permutation(n, order.seed, order.epoch) if shuffle else np.arange(n)
     starts = np.arange(0, n, batch_size)
     if lengths is not None:

@@ -165,8 +165,7 @@ class Forecasting(Task[Config, Fitted, Part]):
         )
 
     def batches(self, config: Config, part: Part, order: Order | None) -> Iterator[Batch]:
-        where = order or Order(0, 0)
-        for rows in index_batches(len(part.origins), config.train.batch_size, where, shuffle=order is not None):
+        for rows in index_batches(len(part.origins), config.train.batch_size, order):
             yield windows(config.data, part, rows)
 
     def encode(self, config: Config, fitted: Fitted, inputs: Sequence[str]) -> Batch:

@@ -73,8 +73,8 @@ class OneLabel(Task[ConfigT, LabelledFitted, AnyPart]):
         import torch
 
         read, size = self.input(config), config.train.batch_size
-        shuffle, lengths = order is not None, None if order is None else part.lengths
-        for rows in index_batches(len(part.inputs), size, order or Order(0, 0), shuffle=shuffle, lengths=lengths):
+        lengths = None if order is None else part.lengths
+        for rows in index_batches(len(part.inputs), size, order, lengths=lengths):
             inputs = [part.inputs[row] for row in rows] if order is None else read.training_inputs(part, rows, order)
             batch = read.batch(inputs)
             batch.targets = torch.tensor([part.targets[row] for row in rows], dtype=torch.int64)  # (B,)

@@ -123,9 +123,7 @@ class Tagging(Task[Config, Fitted, Part]):
     def batches(self, config: Config, part: Part, order: Order | None) -> Iterator[Batch]:
         """Rows of similar length share a batch; without an order, sorted by length."""
         lengths = part.inputs.lengths
-        where = order or Order(0, 0)
-        shuffle = order is not None
-        for rows in index_batches(len(lengths), config.train.batch_size, where, shuffle=shuffle, lengths=lengths):
+        for rows in index_batches(len(lengths), config.train.batch_size, order, lengths=lengths):
             yield batch_of(part, rows)
 
     def encode(self, config: Config, fitted: Fitted, inputs: Sequence[str]) -> Batch:

@@ -149,18 +149,17 @@ class Transcription(Task[Config, Fitted, Part]):
         """Targets: (S, B), the texts, padded with the blank. In training, clips of similar length share a batch."""
         import torch
 
-        lengths = part.rows.lengths if order is not None else None
-        where = order or Order(0, 0)
-        shuffle = order is not None
-        augment = config.data.augment.applied() if shuffle else None
+        lengths = None if order is None else part.rows.lengths
+        augment = config.data.augment.applied()
 
         def fits(clip: Clip, T: int) -> bool:
             return not _misfit(config, clip.text, T)
 
-        for rows in index_batches(len(part.rows), config.train.batch_size, where, shuffle=shuffle, lengths=lengths):
-            inputs, sizes = pad(
-                [part.rows[row] for row in rows] if augment is None else augment.frames(part.rows, rows, where, fits)
-            )
+        for rows in index_batches(len(part.rows), config.train.batch_size, order, lengths=lengths):
+            if augment is None or order is None:
+                inputs, sizes = pad([part.rows[row] for row in rows])
+            else:
+                inputs, sizes = pad(augment.frames(part.rows, rows, order, fits))
             targets, target_sizes = pad([part.targets[row] for row in rows])
             yield Batch(inputs, sizes, targets, {"target_lengths": target_sizes.to(torch.int64)}, rows)
 

@@ -127,9 +127,7 @@ class Translation(Task[Config, Fitted, Part]):
     def batches(self, config: Config, part: Part, order: Order | None) -> Iterator[Batch]:
         """Sources of similar length share a training batch."""
         lengths = part.sources.lengths if order is not None else None
-        where = order or Order(0, 0)
-        size = config.train.batch_size
-        for rows in index_batches(len(part.sources), size, where, shuffle=order is not None, lengths=lengths):
+        for rows in index_batches(len(part.sources), config.train.batch_size, order, lengths=lengths):
             yield pairs.batch_of(part, rows)
 
     def encode(self, config: Config, fitted: Fitted, inputs: Sequence[str]) -> Batch:
