@@ -38,7 +38,7 @@ from rnncli.tasks.inputs import suits
 from rnncli.tasks.inputs.scaled import Fitted, Part
 from rnncli.tasks.inputs.series import last_windows, read_new_series, read_series, series_of, windows
 from rnncli.tasks.inputs.series_columns import Data, suggest_columns
-from rnncli.tasks.inputs.series_script import read_table
+from rnncli.tasks.inputs.series_script import script_of
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -266,7 +266,7 @@ class Forecasting(Task[Config, Fitted, Part]):
         """Of the run's own file, which must be there: how it is cut, and how its dates are written."""
         bounds, targets = config.model.interval > 0, fitted.columns[: fitted.targets]
         names = _heading(targets, ["forecast", *(["lower", "upper"] if bounds else [])])
-        table = read_table(config.data, names)
+        table = script_of(config.data, names)
         imports, code = copied("rnncli.data.written", ["decimals_of", "as_cell"])
         values = {
             **table.values,
@@ -275,7 +275,7 @@ class Forecasting(Task[Config, Fitted, Part]):
             "targets": fitted.targets,
             "cells": Code(code.strip()),
         }
-        return Script("forecasting.jinja", values, table.needs, table.imports | imports)
+        return replace(table, values=values, imports={*table.imports, *imports})
 
     def predict(
         self, config: Config, model: nn.Module, fitted: Fitted, inputs: Iterable[str], options: PredictOptions

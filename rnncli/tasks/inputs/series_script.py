@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
 
 from rnncli.data.cells import MISSING, NUMBER
 from rnncli.data.date_forms import DAY, Counted, Written
@@ -13,6 +12,7 @@ from rnncli.data.dates import Dates
 from rnncli.data.table import date_keys, open_table
 from rnncli.locale import tr
 from rnncli.standalone import copied
+from rnncli.tasks.base import Script
 from rnncli.tasks.inputs.series import series_of
 from rnncli.tasks.inputs.series_columns import Data
 from rnncli.tasks.inputs.sources import sources
@@ -43,16 +43,9 @@ class DateForm:
         return bool(self.months) or self.microseconds % DAY == 0
 
 
-class ScriptTable(NamedTuple):
-    """What a script reads of the run's own file. values: of forecasting.jinja. needs, imports: as in Script."""
-
-    values: dict[str, Any]
-    needs: Sequence[str]
-    imports: frozenset[str]
-
-
-def read_table(data: Data, names: Sequence[str]) -> ScriptTable:
-    """Of the run's own file. names: of the columns that are forecast. Raises DataError: it is not there."""
+def script_of(data: Data, names: Sequence[str]) -> Script:
+    """What a script reads of the run's own file. names: of the columns that are forecast. Raises DataError: it is not
+    there."""
     source = next(iter(sources(data).values()))[0]
     table = open_table(source, header=data.header, delimiter=data.delimiter)
     header = data.header or table.kind != "text"
@@ -84,7 +77,7 @@ def read_table(data: Data, names: Sequence[str]) -> ScriptTable:
         "form": form,
     }
     needs = [*(["numpy"] if form and form.zoned else []), *(["duckdb"] if table.kind == "parquet" else [])]
-    return ScriptTable(values, needs, frozenset() if form is None else form.imports)
+    return Script("forecasting.jinja", values, needs, frozenset() if form is None else form.imports)
 
 
 def _form(dates: Dates) -> DateForm:
