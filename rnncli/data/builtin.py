@@ -7,10 +7,8 @@ through the program.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Literal
 
 from rnncli.data.made import grammar, shop
 from rnncli.errors import DataError
@@ -20,39 +18,24 @@ from rnncli.names import nearest
 PREFIX = "builtin:"
 
 
-@dataclass(frozen=True)
-class Builtin:
-    """kind: which readers read it. what: a one-line description. make: returns its text; for audio and frames, the list
-    of rows, which their readers generate one by one."""
-
-    name: str
-    kind: Literal["text", "table", "conllu", "pairs", "sound", "frames"]
-    what: str
-    make: Callable[[], str]
-
-
 def is_builtin(source: str | Path) -> bool:
     return isinstance(source, str) and source.startswith(PREFIX)
 
 
 def builtin_text(name: str) -> str:
     """The text of `NAME` or `builtin:NAME`. Raises DataError, with the nearest name, if there is none."""
-    return _made(find(name).name)
-
-
-def find(name: str) -> Builtin:
     short = name.removeprefix(PREFIX)
     if short not in BUILTINS:
         near = nearest(short, BUILTINS)
         todo = tr("did you mean {name}?", name=PREFIX + near) if near else ""
         known = tr("available: {names}", names=", ".join(BUILTINS))
         raise DataError(tr("no builtin data set of this name"), where=PREFIX + short, todo=f"{todo} {known}".strip())
-    return BUILTINS[short]
+    return _made(short)
 
 
 @cache
 def _made(name: str) -> str:
-    return BUILTINS[name].make()
+    return BUILTINS[name]()
 
 
 def _python_docs() -> str:
@@ -144,19 +127,14 @@ def _moving_shapes() -> str:
     return shapes.listing()
 
 
-BUILTINS: dict[str, Builtin] = {
-    made.name: made
-    for made in (
-        Builtin("python-docs", "text", "the documentation topics of this Python, half a megabyte", _python_docs),
-        Builtin("names", "table", "1,900 surnames of 20 languages: name, language", _names),
-        Builtin("sentences", "table", "4,000 well-formed and broken English sentences: sentence, label", _sentences),
-        Builtin("treebank", "conllu", "600 short English sentences with parts of speech", _treebank),
-        Builtin("monthly", "table", "airline passengers a month, 1949 to 1960: date, value", _monthly),
-        Builtin("daily", "table", "three years of a fictitious shop: date, sales, promotion, temperature", shop.daily),
-        Builtin("numbers", "pairs", "0 to 9999 in English words and Chinese numerals", _numbers),
-        Builtin("digits", "sound", "1,200 clips of synthesized digits in 24 voices", _digits),
-        Builtin(
-            "moving-shapes", "frames", "2,400 image sequences of a moving shape, by kind of motion", _moving_shapes
-        ),
-    )
+BUILTINS: dict[str, Callable[[], str]] = {
+    "python-docs": _python_docs,  # the documentation topics of this Python, half a megabyte
+    "names": _names,  # a table of 1,900 surnames of 20 languages: name, language
+    "sentences": _sentences,  # a table of 4,000 well-formed and broken English sentences: sentence, label
+    "treebank": _treebank,  # 600 short English sentences with parts of speech, in CoNLL-U
+    "monthly": _monthly,  # a table of airline passengers a month, 1949 to 1960: date, value
+    "daily": shop.daily,  # a table of three years of a fictitious shop: date, sales, promotion, temperature
+    "numbers": _numbers,  # pairs: 0 to 9999 in English words and Chinese numerals
+    "digits": _digits,  # the list of 1,200 clips of synthesized digits in 24 voices, which audio's reader makes
+    "moving-shapes": _moving_shapes,  # the list of 2,400 image sequences, by kind of motion, which their reader draws
 }

@@ -143,11 +143,9 @@ def _some(cells: Sequence[str]) -> int:
 
 @dataclass(frozen=True)
 class SeveralGuess:
-    """Stacked series. columns: the id columns. names: of two of the series. dates: of the first. gaps: whether dates
-    are missing in any."""
+    """Stacked series. columns: the id columns. dates: of the first series. gaps: whether dates are missing in any."""
 
     columns: tuple[str, ...]
-    names: tuple[str, ...]
     dates: Dates
     gaps: bool
 
@@ -179,8 +177,7 @@ def several_series(names: Sequence[str], cells: Sequence[Sequence[str]], date: D
         if all(all(step > 0 for step in one) or all(step < 0 for step in one) for one in steps):
             columns = tuple(names[place] for place in places)
             dates = [_dates_of(rows, date, cells) for rows in groups.values()]
-            titles = tuple(" / ".join(one) for one in groups)
-            return SeveralGuess(columns, titles[:2], dates[0], any(one.gaps for one in dates))
+            return SeveralGuess(columns, dates[0], any(one.gaps for one in dates))
     return None
 
 

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 import numpy as np
 import pytest
 
-from rnncli.data.builtin import BUILTINS, builtin_text, find
+from rnncli.data.builtin import BUILTINS, builtin_text
 from rnncli.data.conllu import Conllu
 from rnncli.data.pairs import read_pairs
 from rnncli.data.skipped import Skipped
@@ -23,7 +23,7 @@ def test_every_name_is_there_and_the_same_again() -> None:
     assert "python-docs" in BUILTINS
     for name in BUILTINS:
         text = builtin_text(f"builtin:{name}")
-        assert text == builtin_text(name) == find(name).make()
+        assert text == builtin_text(name) == BUILTINS[name]()
         assert text.endswith("\n")
         assert "\r" not in text
     with pytest.raises(DataError, match="did you mean builtin:numbers"):
