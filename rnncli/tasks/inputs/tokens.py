@@ -62,6 +62,6 @@ def token_values(kind: Kind, *, newlines: bool = False) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def number_values(vocab: Vocab, expression: str = 'LEARNED["tokens"]["tokens"]') -> dict[str, Any]:
-    """What numbers.jinja reads. expression: of the list of tokens in the script."""
-    return {"tokens": Code(expression), "has_unk": UNK in vocab}
+def number_values(vocab: Vocab) -> dict[str, Any]:
+    """What numbers.jinja reads."""
+    return {"tokens": Code('LEARNED["tokens"]["tokens"]'), "has_unk": UNK in vocab}
