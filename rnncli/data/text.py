@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rnncli.data import builtin
+from rnncli.data.folder import ENDINGS
 from rnncli.data.progress import Reading, follow
 from rnncli.data.source import Source
 from rnncli.errors import DataError
@@ -16,7 +17,6 @@ from rnncli.files import read_chunks, shown
 from rnncli.locale import tr, trn
 
 HELD = 8 << 20  # characters of a text that is kept in memory; a longer one is encoded into a file
-ENDINGS = (".txt", ".txt.gz")
 
 
 @dataclass(frozen=True)
