@@ -15,6 +15,15 @@ from torch.nn import functional as F
 from rnncli.cells import CELLS, CoreSpec, State, Weights, recurrent_matrices
 from rnncli.demos.written import parsed
 
+
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    """Product of a matrix state and a vector, (N, H); of two vectors, or of a one-row weight and x, (N, 1)."""
+    return (a @ b.unsqueeze(2)).squeeze(2) if a.dim() == 3 else (a * b).sum(1, keepdim=True)
+
+
+OPERATIONS: dict[type[ast.operator], Callable[..., Tensor]] = {
+    ast.Add: torch.add, ast.Sub: torch.sub, ast.Mult: torch.mul, ast.Div: torch.div, ast.MatMult: _dot,
+}  # fmt: skip
 FUNCTIONS: dict[str, Callable[..., Tensor]] = {
     "tanh": torch.tanh,
     "relu": torch.relu,
@@ -72,10 +81,7 @@ class _Equations:
             case ast.Name(id=name):
                 return self.values[name] if name in self.values else self.parameter(name)
             case ast.BinOp(left=left, op=op, right=right):
-                a, b = self.value(left), self.value(right)
-                if isinstance(op, ast.MatMult):
-                    return _dot(a, b)
-                return a + b if isinstance(op, ast.Add) else a - b if isinstance(op, ast.Sub) else _times(a, b, op)
+                return OPERATIONS[type(op)](self.value(left), self.value(right))
             case ast.Call(func=ast.Name(id=name), args=args):
                 given = [self.value(one) for one in args]
                 return self.product(name[3:], given[0]) if name.startswith("wh") else FUNCTIONS[name](*given)
@@ -86,12 +92,3 @@ class _Equations:
             return self.w[name]
         stem, _, k = name.rpartition("_")
         return self.w[stem][int(k) * self.H : (int(k) + 1) * self.H]
-
-
-def _times(a: Tensor, b: Tensor, op: ast.operator) -> Tensor:
-    return a * b if isinstance(op, ast.Mult) else a / b
-
-
-def _dot(a: Tensor, b: Tensor) -> Tensor:
-    """Product of a matrix state and a vector, (N, H); of two vectors, or of a one-row weight and x, (N, 1)."""
-    return (a @ b.unsqueeze(2)).squeeze(2) if a.dim() == 3 else (a * b).sum(1, keepdim=True)

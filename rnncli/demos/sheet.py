@@ -44,7 +44,14 @@ def marked(
     _require_rows(answers, [row for _, row in wanted], [str(row["term"]) for row in _dicts(named[0])], shown(path))
     written = [answer.get("written", "") for _, answer in answers]
     if not same_numbers(written, named):
-        raise _of_other_numbers(shown(path), other(written))
+        options = other(written)
+        raise DataError(
+            tr("the numbers in this worksheet's column `written` do not match these options"),
+            where=shown(path),
+            todo=tr("it was made with {options}; check it with those options", options=options)
+            if options
+            else tr("use the options that it was made with: --seed, --explain and all others"),
+        )
     wrong: list[list[Entry]] = []
     graded, largest = 0, 0.0
     for (line, answer), (table, row) in zip(answers, wanted, strict=True):
@@ -133,16 +140,6 @@ def _close(found: Sequence[float], wanted: Sequence[float]) -> bool:
     """Whether the numbers are equal up to the fourth decimal."""
     return len(found) == len(wanted) and all(
         abs(a - b) <= 2e-4 * max(1.0, abs(b)) for a, b in zip(found, wanted, strict=True)
-    )
-
-
-def _of_other_numbers(name: str, options: str) -> DataError:
-    return DataError(
-        tr("the numbers in this worksheet's column `written` do not match these options"),
-        where=name,
-        todo=tr("it was made with {options}; check it with those options", options=options)
-        if options
-        else tr("use the options that it was made with: --seed, --explain and all others"),
     )
 
 

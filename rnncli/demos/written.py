@@ -147,7 +147,7 @@ class Written:
         if name in self.spec.states and name in self.defined:
             return f"{name}_{self.inputs.times[0]}"
         if self._is_sum(name, "p"):
-            return self._half(name)[0].split(" + ")[0]
+            return self._half(name).split(" + ")[0]
         if name in _ALL_ROWS:
             return f"W_{_ALL_ROWS[name]}·{self.inputs.reads if name == 'px' else self._label('h_before')}"
         return f"a_{self.inputs.times[0]}" if name == "a" and "a" not in self.defined else name
@@ -171,7 +171,7 @@ class Written:
     def _name(self, name: str, unit: int) -> _Expression:
         value, label = self.value(name, unit), self._label(name)
         if self._is_sum(name, "w"):
-            return _Expression(number(value), number(value), self._half(name)[0], value)
+            return _Expression(number(value), number(value), self._half(name), value)
         return _Expression(label, short(value), label, value)
 
     def _call(self, node: ast.Call, unit: int) -> _Expression:
@@ -183,7 +183,7 @@ class Written:
         if name[:2] == "wh":
             vector = _only_name(node.args[0])
             value = self._half_value("hh", name[3:], unit, self._vector(vector, unit))
-            return _Expression(number(value), number(value), self._half(name, vector)[0], value)
+            return _Expression(number(value), number(value), self._half(name, vector), value)
         if name in VECTORS:
             vector = _only_name(node.args[0])
             value, label = VECTORS[name](self._vector(vector, unit)), f"{name}({self._label(vector)})"
@@ -264,10 +264,8 @@ class Written:
             return self.inputs.x
         if name in _ALL_ROWS:
             return [self.value(f"{name}_{gate}", k) for gate in self.rows for k in range(self.spec.hidden_size)]
-        matrix = self.inputs.states.get(name.removesuffix("_before"), [0.0])[min(unit, 0)]
-        if name.endswith("_before") and isinstance(matrix, list):
-            row = self.inputs.states[name.removesuffix("_before")][unit]
-            assert isinstance(row, list)
+        rows = self.inputs.states[name.removesuffix("_before")] if name.endswith("_before") else []
+        if rows and isinstance(row := rows[unit], list):
             return row
         if name in self.inputs.weights:
             found: list[float] = self.inputs.weights[name].flatten().tolist()
@@ -276,13 +274,13 @@ class Written:
 
     # the sums
 
-    def _half(self, name: str, vector: str = "") -> tuple[str, str]:
-        """(`W_in·x_1 + b_in`, gate) of a half. vector: the input of W_hh if it is not h."""
+    def _half(self, name: str, vector: str = "") -> str:
+        """`W_in·x_1 + b_in`. vector: the input of W_hh if it is not h."""
         gate, which = name[3:], "ih" if name[1] == "x" else "hh"
         vector = vector or (self.inputs.reads if which == "ih" else self._label("h_before"))
         matrix = f"W_{which[0]}{gate}" if gate else f"W_{which}"
         bias = f" + {matrix.replace('W', 'b')}" if f"bias_{which}" in self.inputs.weights else ""
-        return f"{matrix}·{vector}{bias}", gate
+        return f"{matrix}·{vector}{bias}"
 
     def _row(self, which: str, gate: str, unit: int, other: list[float] | None) -> tuple[list[float], list[float]]:
         """The weights of one unit's half and the vector that they multiply; with several heads, only its head's

@@ -232,7 +232,7 @@ def _changes(stop: Stop, view: View) -> list[Line]:
     for name, (_, before, now, change) in zip(names, table.rows, strict=True):
         line: Line = [
             (f"{pad(name, wide)} {_figure(before):>8}{view.fit(' → ')}", ""),
-            (f"{_figure(now):>8}", _sign(now)),
+            (f"{_figure(now):>8}", SIGNS[sign(now)] if isinstance(now, float) else ""),
         ]
         if change is not None:
             line.append((f" {_figure(change, signed=True):>8}", "note"))
@@ -245,10 +245,6 @@ def _figure(value: Entry, signed: bool = False) -> str:
         return ""
     text = number(value)
     return f"+{text}" if signed and value > 0 else text
-
-
-def _sign(value: Entry) -> str:
-    return SIGNS[sign(value)] if isinstance(value, float) else ""
 
 
 # --- the last line

@@ -106,13 +106,14 @@ def _axes(levels: Sequence[str], first: str, last: str, x_label: str) -> Iterato
 
 def heatmap(record: HeatMap) -> Drawing:
     """One square per value, with its number as a tooltip; counts and percentages are written in it."""
-    values = record.values if record.cells == "shade" else matrices.shares(record)
+    shade = record.cells == "shade"
+    values = record.values if shade else matrices.shares(record)
     low, high = charts.scale(values)
     columns = max((len(row) for row in values), default=0)
-    side = max(4, min(24, 900 // max(columns, 1))) if record.cells == "shade" else 36
+    side = max(4, min(24, 900 // max(columns, 1))) if shade else 36
     row_labels = [charts.label_of(record.row_labels, k) for k in range(len(record.values))]
     column_labels = [charts.label_of(record.column_labels, k) for k in range(columns)]
-    if record.cells != "shade":
+    if not shade:
         row_labels, column_labels = matrices.labels(record)
     left = 16 + 8 * max(map(cells, row_labels), default=0)
     shapes = []
@@ -121,18 +122,18 @@ def heatmap(record: HeatMap) -> Drawing:
             shapes.append(text_at(left - 6, 30 + i * side + side - 4, row_labels[i], "end"))
         for j, value in enumerate(row):
             colour = charts.colour_of(values[i][j], low, high)
-            written = numbers.number(value) if record.cells == "shade" else matrices.cell(record, value)
+            written = numbers.number(value) if shade else matrices.cell(record, value)
             title = f"{row_labels[i]}, {column_labels[j]}: {written}"
             x, y = left + j * side, 30 + i * side
             shapes.append(_rectangle(x, y, side, side, charts.hexadecimal(colour), "none", title))
-            if record.cells != "shade":
+            if not shade:
                 at: dict[str, str | float] = {"x": x + side / 2, "y": y + side / 2 + 4, "text-anchor": "middle"}
                 at["style"] = f"fill:{charts.ink_on(colour)}"
                 shapes.append(Shape("text", at, written))
     if side >= 12:
         shapes += [text_at(left + j * side + side / 2, 24, label, "middle") for j, label in enumerate(column_labels)]
     height = 30 + side * len(record.values) + 24
-    if record.cells == "shade":
+    if shade:
         shapes.append(text_at(left, height - 6, f"{numbers.number(low)} ... {numbers.number(high)}"))
     return Drawing(record.title, left + side * columns + 12, height, shapes)
 

@@ -378,12 +378,7 @@ def _folded(column: Cells, row: int, room: int) -> list[str]:
 
 
 def _joined(spans: list[tuple[str, str]], gap: str) -> Line:
-    line: Line = []
-    for k, span in enumerate(spans):
-        if k:
-            line.append((gap, ""))
-        line.append(span)
-    return strip(line)
+    return strip([part for span in spans for part in ((gap, ""), span)][1:])
 
 
 def _style(column: Column) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from itertools import groupby, pairwise
+from operator import itemgetter
 
 from rnncli.locale import tr
 from rnncli.records import Box, BoxLine, GridRow, OpenedCell, Unrolled
@@ -49,14 +50,10 @@ class Canvas:
         height = max((row for row, _ in self.marks), default=-1) + 1
         found: list[Line] = []
         for row in range(height):
-            line: Line = []
-            for column in range(max((c for r, c in self.marks if r == row), default=-1) + 1):
-                character, style = self.marks.get((row, column), (" ", ""))
-                if line and line[-1][1] == style:
-                    line[-1] = (line[-1][0] + character, style)
-                else:
-                    line.append((character, style))
-            found.append(strip([(view.fit(text), style) for text, style in line]))
+            width = max((c for r, c in self.marks if r == row), default=-1) + 1
+            marks = [self.marks.get((row, column), (" ", "")) for column in range(width)]
+            spans = groupby(marks, key=itemgetter(1))
+            found.append(strip([(view.fit("".join(text for text, _ in same)), style) for style, same in spans]))
         return found
 
 

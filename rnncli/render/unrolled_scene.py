@@ -60,7 +60,8 @@ class _Grid:
         self.inputs = [symbols.fit(text) for text in record.inputs]
         inner = max(longest, *(min(cells(text), longest + 12) for text in self.inputs), *map(cells, record.heads))
         self.box = inner * CHARACTER + 16
-        self.left = EDGE + max(cells(symbols.fit(text)) for text in self._labels()) * CHARACTER + 40
+        labels = [*(row.label for row in record.grid), tr("reads"), tr("answers")]
+        self.left = EDGE + max(cells(symbols.fit(text)) for text in labels) * CHARACTER + 40
         self.column = self.box + self.shift + 40
         lines = max(len(row.values) for row in record.grid)
         self.depth = lines * ROW + 10
@@ -68,9 +69,6 @@ class _Grid:
         heads = ROW + 26 if any(record.heads) or record.answer else 0
         self.top = EDGE + HEAD + 12 + heads
         self.bottom = self._y(0) + self.depth + 26 + 2 * ROW + 8
-
-    def _labels(self) -> list[str]:
-        return [*(row.label for row in self.record.grid), tr("reads"), tr("answers")]
 
     def _y(self, k: int) -> float:
         """The top of row k."""

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from rnncli.cells import CELLS
-from rnncli.data.batch import Batch
 from rnncli.errors import UsageError
 from rnncli.locale import tr
 from rnncli.records import Check, Checks, HeatMap, Message, Record
@@ -40,7 +39,7 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
     # leaks between rows need at least two rows
     batch = subject.batch if subject.batch.size > 1 else with_rows(subject.batch, ROWS)
     b = (batch.size - 1) // 2
-    t = _length(batch, b) // 2
+    t = (len(batch.inputs) if batch.lengths is None else int(batch.lengths[b])) // 2
     changed = replace(batch, inputs=perturbed(batch.inputs, t, b, subject.names.inputs))
     records: list[Record] = []
     answers: dict[str, str] = {}
@@ -100,10 +99,6 @@ def moves(before: Tensor, after: Tensor) -> Tensor:
 def _whole(core: CoreTrace, part: str = "output") -> Tensor:
     """All calls of a module as one sequence: its output or its x."""
     return torch.cat([getattr(call, part).detach() for call in core.calls])
-
-
-def _length(batch: Batch, b: int) -> int:
-    return batch.inputs.shape[0] if batch.lengths is None else int(batch.lengths[b])
 
 
 def _swapped(one: CoreTrace, two: CoreTrace) -> Tensor:

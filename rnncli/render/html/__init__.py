@@ -20,6 +20,7 @@ import gzip
 import hashlib
 import json
 import math
+import sys
 from array import array
 from collections.abc import Sequence
 from functools import cache
@@ -254,17 +255,13 @@ def _packed(values: Sequence[Sequence[float]]) -> dict[str, Json]:
     flat = array("f", (value for row in values for value in row))
     if flat.itemsize != 4:
         raise AssertionError("a C float has 4 bytes wherever CPython runs")
-    if _big_endian():
+    if sys.byteorder == "big":
         flat.byteswap()
     return {
         "rows": len(values),
         "columns": len(values[0]) if values else 0,
         "data": base64.b64encode(flat.tobytes()).decode("ascii"),
     }
-
-
-def _big_endian() -> bool:
-    return array("H", [1]).tobytes()[0] == 0
 
 
 def _finite(value: float) -> float | None:
