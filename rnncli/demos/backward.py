@@ -67,19 +67,14 @@ def explanations(net: Network, trace: Trace, shown: Shown) -> tuple[list[records
     if chain.first < last:
         title = tr("the weights, over steps {first} to {last}", first=chain.first, last=last)
     tables.append(explained_table(net, "backward.weights", title, weights))
-    loss = records.Message(
-        tr(
-            "L is the sum of the last h, so dL/dh_{t} = 1 for every unit. a_t is the argument of the nonlinearity.",
-            t=last,
-        )
-        + (
-            " " + tr("Steps before {t} are omitted, as if h_{s} were given.", t=chain.first, s=chain.first - 1)
-            if chain.first
-            else ""
-        ),
-        name="loss",
+    text = tr(
+        "L is the sum of the last h, so dL/dh_{t} = 1 for every unit. a_t is the argument of the nonlinearity.", t=last
     )
-    return [loss, *tables], checked("backward-by-hand", tr("these gradients equal autograd's"), *chain.differences())
+    if chain.first:
+        text += " " + tr("Steps before {t} are omitted, as if h_{s} were given.", t=chain.first, s=chain.first - 1)
+    return [records.Message(text, name="loss"), *tables], checked(
+        "backward-by-hand", tr("these gradients equal autograd's"), *chain.differences()
+    )
 
 
 class _Chain:

@@ -80,7 +80,6 @@ class Tables:
         """Rows are steps, or steps and samples; each column is a (T, B, size) tensor or the result of `special`."""
         lead = [records.Column("t", "t", "count", once=self.B > 1)]
         lead += [records.Column("b", "b", "count")] * (self.B > 1)
-        all_columns = [*lead, *(column for column, _ in columns)]
 
         def make(row: int) -> list[Entry]:
             t, b = self.steps[row // self.B], row % self.B
@@ -89,14 +88,8 @@ class Tables:
                 cells.append(self.special(column.name, t) if values is None else values[t, b].tolist())
             return cells
 
-        return records.Table(
-            name,
-            all_columns,
-            Rows(len(self.steps) * self.B, make),
-            title=title,
-            caption=self.caption,
-            cut_rows=self.cut_rows,
-        )
+        all_columns, rows = [*lead, *(column for column, _ in columns)], Rows(len(self.steps) * self.B, make)
+        return records.Table(name, all_columns, rows, title, caption=self.caption, cut_rows=self.cut_rows)
 
     def vector(
         self, name: str, label: str, values: Tensor, *, units: bool = True, optional: bool = False, group: str = ""

@@ -202,13 +202,8 @@ def warnings_of(net: Network) -> list[records.Record]:
     if not net.not_finite:
         return []
     places = ", ".join(net.not_finite[:3]) + (", ..." if len(net.not_finite) > 3 else "")
-    return [
-        records.Message(
-            tr("{places} contains nan or inf, which spreads to everything computed from it", places=places),
-            "warning",
-            "not-finite",
-        )
-    ]
+    text = tr("{places} contains nan or inf, which spreads to everything computed from it", places=places)
+    return [records.Message(text, "warning", "not-finite")]
 
 
 def next_commands(net: Network) -> records.Commands:

@@ -80,15 +80,10 @@ def _place(
         *[Column(key, heads[key], optional=key in ("x", "direct")) for key in curves],
         Column("share", tr("share of max"), "bar", optional=True),
     ]
-    rows: list[list[Entry]] = [
-        [
-            t,
-            *label_cell(labels, t),
-            *[values[t] for values in curves.values()],
-            curves["h"][t] / largest if largest else 0.0,
-        ]
-        for t in steps
-    ]
+    rows: list[list[Entry]] = []
+    for t in steps:
+        share = curves["h"][t] / largest if largest else 0.0
+        rows.append([t, *label_cell(labels, t), *(values[t] for values in curves.values()), share])
     title = f"{name_of(core)} {home}"
     records: list[Record] = []
     if T >= CHART_FROM:

@@ -31,7 +31,8 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
         tokens = [labels[t] for t in steps] if labels is not None else [str(t) for t in steps]
         separator = " " if any(len(token) > 1 for token in tokens) else ""
         for layer, direction in places(core.spec, options, top=True):
-            h = state_vectors(made, core, place(layer, direction), state)[:, 0].double()[steps]  # (T, H)
+            name, home = name_of(core), place(layer, direction)
+            h = state_vectors(made, core, home, state)[:, 0].double()[steps]  # (T, H)
             if options.units is not None:
                 units = unit_numbers(options, h.shape[1])
             else:
@@ -40,24 +41,11 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
             for unit in units:
                 values = h[:, unit].tolist()
                 low, high = _range(values, core.spec.is_bounded and state == "h")
-                records.append(
-                    ColouredText(
-                        f"{name_of(core)}.{place(layer, direction)}.{unit}",
-                        tokens,
-                        values,
-                        low,
-                        high,
-                        tr(
-                            "{core} {home} unit {n}: from {low} to {high}",
-                            core=name_of(core),
-                            home=place(layer, direction),
-                            n=unit,
-                            low=number(min(values)),
-                            high=number(max(values)),
-                        ),
-                        separator,
-                    )
+                least, most = number(min(values)), number(max(values))
+                title = tr(
+                    "{core} {home} unit {n}: from {low} to {high}", core=name, home=home, n=unit, low=least, high=most
                 )
+                records.append(ColouredText(f"{name}.{home}.{unit}", tokens, values, low, high, title, separator))
     if options.units is None:
         records.append(Message(tr("the units that vary most; --units 0-7 for others"), "note", name="chosen"))
     return [*records, Checks([replay_check(made)])]

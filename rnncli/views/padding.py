@@ -77,23 +77,13 @@ def _core(core: CoreTrace, module: Core) -> tuple[str, list[Record], list[Check]
     outputs, states = [], []
     for b, n in enumerate(lengths.tolist()):
         output, last = alone[b]
-        pairs = list(zip(last, packed_last, padded_last, strict=True))  # of each state, (L·D, B, .)
         outputs.append(worst_of(off_by_first(packed[:n, b], output[:, 0]), costs[0][:n]))
-        ends = [off_by_first(one[:, b], own[:, 0]) for own, one, _ in pairs]
+        ends = [off_by_first(one[:, b], own[:, 0]) for own, one in zip(last, packed_last, strict=True)]  # (L·D,) each
         states += [worst_of(end, cost) for end, cost in zip(ends, costs[1:], strict=True)]
-        rows.append(
-            [
-                *(b, n, T - n),
-                *(
-                    most_apart(packed[:n, b], output[:, 0]),
-                    *(most_apart(one[:, b], own[:, 0]) for own, one, _ in pairs),
-                ),
-                *(
-                    most_apart(padded[:n, b], output[:, 0]),
-                    *(most_apart(two[:, b], own[:, 0]) for own, _, two in pairs),
-                ),
-            ]
-        )
+        rows.append([b, n, T - n])
+        for whole, states_of_all in ((packed, packed_last), (padded, padded_last)):
+            rows[-1].append(most_apart(whole[:n, b], output[:, 0]))
+            rows[-1] += [most_apart(one[:, b], own[:, 0]) for own, one in zip(last, states_of_all, strict=True)]
     forward, index = (spec.num_layers - 1) * spec.num_directions, torch.arange(B)
     at_end_packed, at_end_padded = (
         most_apart(output[lengths - 1, index, :H], last[0][forward])
