@@ -11,6 +11,7 @@ from rnncli import records
 from rnncli.cells import CELLS, Gates, State, Step, Weights, weights_of
 from rnncli.demos.linear import h_by_equations
 from rnncli.demos.network import Network, Place, is_linear
+from rnncli.demos.settings import WRITTEN
 from rnncli.demos.written import equations_of
 from rnncli.locale import tr, trn
 from rnncli.names import CONTROL
@@ -271,7 +272,7 @@ def gradient_shares(net: Network) -> Shares:
     T = net.settings.seq_len
     grads = [torch.zeros_like(clone) if g is None else g for clone, g in zip(flat, found, strict=True)]
     by_step = [torch.stack(grads[k * T : (k + 1) * T]) for k in range(len(own))]  # each (T, G·H, H)
-    name = {"weight_ih": "W_ih", "weight_hh": "W_hh"}.get(attribute, attribute)
+    name = WRITTEN.get(attribute, attribute)
     text = tr("{name} cloned per step: the gradients add up", name=name)
     off = [most_apart(steps.sum(0), whole) for steps, whole in zip(by_step, shared, strict=True)]
     pairs = zip(off, _shared_costs(net, attribute), strict=True)

@@ -15,6 +15,7 @@ from rnncli.names import OptionValue, option_text
 from rnncli.recipe.parse import parse
 from rnncli.records import Json
 
+WRITTEN = {"weight_ih": "W_ih", "weight_hh": "W_hh", "bias_ih": "b_ih", "bias_hh": "b_hh"}  # weights in equations
 WITH_INPUT_HIDDEN = 4  # --input: hidden size of the recipe `hello`, so that the numbers match
 _MOST = 2**63 - 1  # largest size that torch accepts
 TOLERANCE = 0.01  # accepts sums of numbers rounded to two or three digits
@@ -146,16 +147,9 @@ class DemoOptions:
         sizes = {"seq_len": len(self.input), "batch_size": 1, "input_size": len(characters_of(self.input))}
         for name, size in sizes.items():
             if typed.get(name, size) != size:
-                raise UsageError(
-                    tr(
-                        "{option} {n} does not match --input, whose {name} is {size}",
-                        option=option(name),
-                        n=typed[name],
-                        name=name,
-                        size=size,
-                    ),
-                    todo=tr("omit {option}", option=option(name)),
-                )
+                what = tr("{option} {n} does not match --input, whose {name} is {size}",
+                          option=option(name), n=typed[name], name=name, size=size)  # fmt: skip
+                raise UsageError(what, todo=tr("omit {option}", option=option(name)))
         return with_values(Settings(hidden_size=WITH_INPUT_HIDDEN), typed | sizes)
 
 

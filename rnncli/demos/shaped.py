@@ -37,16 +37,9 @@ def settings_of(options: DemoOptions, file: File, source: str) -> Settings:
     sizes = _Sizes(settings, file, typed).found
     for name, (size, where) in sizes.items():
         if name in typed and typed[name] != size:
-            raise UsageError(
-                tr(
-                    "{option} is {n}, but {where} implies {size}",
-                    option=option(name),
-                    n=typed[name],
-                    where=where,
-                    size=size,
-                ),
-                todo=tr("omit {option}", option=option(name)),
-            )
+            flag, n = option(name), typed[name]
+            what = tr("{option} is {n}, but {where} implies {size}", option=flag, n=n, where=where, size=size)
+            raise UsageError(what, todo=tr("omit {option}", option=flag))
     extra = {name: value for name, value in typed.items() if name not in chosen}
     return with_values(settings, extra | {name: size for name, (size, _) in sizes.items()})
 
@@ -105,15 +98,9 @@ class _Sizes:
         layers, source = self.found.get("num_layers", (1, ""))
         if int(number) >= layers:
             if "num_layers" in self.typed:
-                raise DataError(
-                    tr(
-                        "belongs to layer {k}, but num_layers is {n} (from {where})",
-                        k=int(number),
-                        n=layers,
-                        where=source,
-                    ),
-                    where=where,
-                )
+                k, n = int(number), layers
+                what = tr("belongs to layer {k}, but num_layers is {n} (from {where})", k=k, n=n, where=source)
+                raise DataError(what, where=where)
             self.found["num_layers"] = (int(number) + 1, where)
         if reverse:
             both, source = self.found.get("bidirectional", (True, where))
@@ -156,15 +143,9 @@ class _Sizes:
                 todo=tr("add a line  cell: {cell}", cell=next(other for other in CELLS if state in states_of(other))),
             )
         if len(given.shape) == 3 and given.shape[0] != rows:
-            raise DataError(
-                trn(
-                    "has {n} row; expected L·D = {rows}",
-                    "has {n} rows; expected L·D = {rows}",
-                    n=given.shape[0],
-                    rows=rows,
-                ),
-                where=given.where,
-            )
+            n = given.shape[0]
+            what = trn("has {n} row; expected L·D = {rows}", "has {n} rows; expected L·D = {rows}", n=n, rows=rows)
+            raise DataError(what, where=given.where)
         if len(given.shape) > 1:
             self.note("batch_size", given.shape[-2], given.where)
         self.note("hidden_size", given.shape[-1], given.where)
@@ -186,16 +167,9 @@ class _Sizes:
         shapes = {"weight_ih": "(G·H, I)", "weight_hh": "(G·H, H)"}.get(name[:9], "(G·H)")
         self.want(given, shapes, 1 if bias else 2)
         if given.shape[0] % self.gates:
-            raise DataError(
-                trn(
-                    "has {n} row; {cell} needs {gates}·H",
-                    "has {n} rows; {cell} needs {gates}·H",
-                    n=given.shape[0],
-                    cell=self.settings.cell,
-                    gates=self.gates,
-                ),
-                where=given.where,
-            )
+            what = trn("has {n} row; {cell} needs {gates}·H", "has {n} rows; {cell} needs {gates}·H",
+                       n=given.shape[0], cell=self.settings.cell, gates=self.gates)  # fmt: skip
+            raise DataError(what, where=given.where)
         self.note("hidden_size", given.shape[0] // self.gates, given.where)
         if name.startswith("weight_hh"):
             self.note("hidden_size", given.shape[1], given.where)
@@ -209,12 +183,6 @@ class _Sizes:
                 continue
             size = directions * self.found["hidden_size"][0]
             if given.shape[1] != size:
-                raise DataError(
-                    trn(
-                        "has {n} column; expected D·H = {size}",
-                        "has {n} columns; expected D·H = {size}",
-                        n=given.shape[1],
-                        size=size,
-                    ),
-                    where=given.where,
-                )
+                what = trn("has {n} column; expected D·H = {size}", "has {n} columns; expected D·H = {size}",
+                           n=given.shape[1], size=size)  # fmt: skip
+                raise DataError(what, where=given.where)

@@ -20,6 +20,7 @@ from typing import NoReturn, TypeAlias
 
 from rnncli import names
 from rnncli.cells import CELLS, CoreSpec
+from rnncli.demos.settings import WRITTEN
 from rnncli.errors import DataError, RecipeError
 from rnncli.files import read_chunks, shown
 from rnncli.locale import tr
@@ -29,16 +30,7 @@ MAX_BYTES = 20_000_000
 MAX_NODES = 2_000_000
 MAX_NODES_WITH_ALIASES = 20_000  # aliases (*name) could expand a few lines to millions of nodes
 
-_WEIGHTS = {
-    "weight_ih": "weight_ih",
-    "W_ih": "weight_ih",
-    "weight_hh": "weight_hh",
-    "W_hh": "weight_hh",
-    "bias_ih": "bias_ih",
-    "b_ih": "bias_ih",
-    "bias_hh": "bias_hh",
-    "b_hh": "bias_hh",
-}
+_WEIGHTS = {alias: name for name, short in WRITTEN.items() for alias in (name, short)}
 _WEIGHT = re.compile(
     rf"(?:l(?P<before>\d{{1,4}})\.(?P<direction>fwd|bwd)\.)?(?P<name>{'|'.join(_WEIGHTS)})"
     r"(?:_l(?P<after>\d{1,4})(?P<reverse>_reverse)?)?"
@@ -162,15 +154,9 @@ class _File:
             shapes = [_shape(row) for row in rows]
             for k, shape in enumerate(shapes):
                 if shape != shapes[0]:
-                    raise DataError(
-                        tr(
-                            "item {k} is {this}, but item 0 is {first}",
-                            k=k,
-                            this=_words(shape),
-                            first=_words(shapes[0]),
-                        ),
-                        where=f"{content[k].where} {key}",
-                    )
+                    this, first = _words(shape), _words(shapes[0])
+                    what = tr("item {k} is {this}, but item 0 is {first}", k=k, this=this, first=first)
+                    raise DataError(what, where=f"{content[k].where} {key}")
             return rows
         if isinstance(content, str) and content.lower() in _WORDS:
             content = _WORDS[content.lower()]

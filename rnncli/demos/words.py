@@ -6,7 +6,7 @@ from rnncli import records
 from rnncli.cells import CELLS, REGULARIZERS
 from rnncli.demos.network import Network, is_linear
 from rnncli.demos.proofs import Memory, linear_parameters
-from rnncli.demos.settings import Settings, Shown, characters_of
+from rnncli.demos.settings import WRITTEN, Settings, Shown, characters_of
 from rnncli.locale import tr, trn
 from rnncli.render.numbers import number
 from rnncli.render.symbols import token
@@ -71,11 +71,10 @@ def _count(net: Network) -> str:
     s, spec = net.settings, net.spec
     rows = f"{spec.num_gates}·{s.hidden_size}" if spec.num_gates > 1 else f"{s.hidden_size}"
     if s.single:
-        names = {"weight_ih": "W_ih", "weight_hh": "W_hh", "bias_ih": "b_ih", "bias_hh": "b_hh"}
         counts = []
         for name, (first, *more) in spec.parameter_shapes(0).items():
             head = rows if first == spec.num_gates * s.hidden_size else str(first)
-            counts.append(f"{names.get(name, name)} {'·'.join([head, *map(str, more)])}")
+            counts.append(f"{WRITTEN.get(name, name)} {'·'.join([head, *map(str, more)])}")
         return " + ".join(counts)
     parts: list[str] = []
     for layer in range(s.num_layers):
@@ -142,14 +141,8 @@ def proof_words(net: Network, memory: Memory | None) -> records.Message:
     found = []
     if net.settings.bias and linear_parameters(net) < net.spec.num_parameters():
         n, m = net.spec.num_parameters(), linear_parameters(net)
-        found.append(
-            tr(
-                "{n} parameters, but {m} would suffice: b_ih and b_hh are only added. torch has both because cuDNN "
-                "does.",
-                n=f"{n:,}",
-                m=f"{m:,}",
-            )
-        )
+        found.append(tr("{n} parameters, but {m} would suffice: b_ih and b_hh are only added. torch has both because "
+                        "cuDNN does.", n=f"{n:,}", m=f"{m:,}"))  # fmt: skip
         if CELLS[net.settings.cell].two_biases(net.spec):
             found.append(tr("In n both are needed: r multiplies b_hn but not b_in."))
     if memory is not None and CELLS[net.settings.cell].stateful:

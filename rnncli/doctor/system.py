@@ -17,19 +17,7 @@ from rnncli.records import Json
 from rnncli.runs.folder import RUNS
 
 # The instruction sets that torch's kernels use, oldest first; /proc/cpuinfo lists hundreds of others.
-_FEATURES = (
-    "sse4_2",
-    "avx",
-    "avx2",
-    "fma",
-    "avx512f",
-    "avx512_vnni",
-    "avx512_bf16",
-    "amx_bf16",
-    "asimd",
-    "bf16",
-    "sve",
-)
+_FEATURES = "sse4_2 avx avx2 fma avx512f avx512_vnni avx512_bf16 amx_bf16 asimd bf16 sve"
 SETTINGS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "RNNCLI_CACHE")
 
 
@@ -60,7 +48,7 @@ def features() -> list[str]:
     except OSError:
         return []
     words = next((line.partition(":")[2].split() for line in lines if line.startswith(("flags", "Features"))), [])
-    return [name for name in _FEATURES if name in words]
+    return [name for name in _FEATURES.split() if name in words]
 
 
 def cores() -> dict[str, Json]:

@@ -94,15 +94,11 @@ def _csv(path: str) -> Tensor:
             if line > 1:
                 raise DataError(tr("not a number: {text}", text=", ".join(cells)[:80]), where=where) from error
         if rows and len(rows[-1]) != len(rows[0]):
-            raise DataError(
-                trn(
-                    "{n} number, but the lines above have {m}",
-                    "{n} numbers, but the lines above have {m}",
-                    n=len(rows[-1]),
-                    m=len(rows[0]),
-                ),
-                where=where,
+            n, m = len(rows[-1]), len(rows[0])
+            what = trn(
+                "{n} number, but the lines above have {m}", "{n} numbers, but the lines above have {m}", n=n, m=m
             )
+            raise DataError(what, where=where)
     return torch.tensor(rows, dtype=torch.float64)
 
 

@@ -31,16 +31,7 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
     best, worst = pairs[: -n - 1 : -1], pairs[:n]
     rows: list[list[Entry]] = [[labels[i], labels[j], value] for value, i, j in (*best, *reversed(worst))]
     columns = [Column("label", tr("label"), "code"), Column("next", tr("next"), "code"), Column("score", tr("score"))]
-    return [
-        HeatMap(
-            "transitions",
-            [start_row, *values],
-            [tr("start"), *labels],
-            [*labels, tr("end")],
-            tr("label (rows)"),
-            tr("next label"),
-            title=tr("transition score of each pair of labels"),
-            cut_rows=SHOWN,
-        ),
-        Table("extremes", columns, rows, title=tr("highest and lowest")),
-    ]
+    before, after, title = [tr("start"), *labels], [*labels, tr("end")], tr("transition score of each pair of labels")
+    axes = tr("label (rows)"), tr("next label")
+    heatmap = HeatMap("transitions", [start_row, *values], before, after, *axes, title, cut_rows=SHOWN)
+    return [heatmap, Table("extremes", columns, rows, title=tr("highest and lowest"))]
