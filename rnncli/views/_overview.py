@@ -8,14 +8,14 @@ from rnncli.cells import CoreSpec, spec_of
 from rnncli.locale import tr, trn
 from rnncli.nn.evaluate import evaluating
 from rnncli.nn.frontends import OneHot, TokenEmbedding
-from rnncli.records import Checks, Column, Commands, Entry, Message, Page, Record, Table
+from rnncli.records import Checks, Column, Commands, Message, Page, Record, Table
 from rnncli.render import symbols
 from rnncli.render.lines import cells, pad, wrap
 from rnncli.render.numbers import number, size
 from rnncli.replay import CoreTrace
 from rnncli.views import shapes as shapes_view
 from rnncli.views._page import applies, paged
-from rnncli.views._show import joined, label_cell, label_column, name_of, place, replay_check
+from rnncli.views._show import joined, name_of, place, replay_check, step_parts, table_of
 from rnncli.views._subject import Subject
 from rnncli.views._view import Options, about_views
 
@@ -122,25 +122,22 @@ def _rule(spec: CoreSpec) -> str:
 def _steps(subject: Subject, core: CoreTrace, room: int) -> Table:
     """t, token, h_t of the top layer, and the prediction if there is one at every step."""
     spec, made = core.spec, subject.trace()
-    labels = subject.labels(core)
     home = f"{made.prefix(core)}{place(spec.num_layers - 1, 0)}.h"
     h = made[home][:, 0, :MOST].double()  # (T, at most MOST)
     T = subject.length(core, 0)
-    columns = [Column("t", "t", "count"), *label_column(labels, core)]
+    parts = step_parts(subject, core, range(T))
     label = "h_t" if len(made.cores) == 1 else f"h_t ({name_of(core)})"
     if spec.state_size > MOST:
         label += ", " + tr("{n} of {H} units", n=MOST, H=spec.state_size)
-    columns.append(Column("h", label, "vector"))
-    rows: list[list[Entry]] = [[t, *label_cell(labels, t), h[t].tolist()] for t in range(T)]
+    parts.append((Column("h", label, "vector"), h[:T].tolist()))
     predictions, targets = subject.step_predictions(core.num_steps), subject.step_targets(core.num_steps)
     if predictions is not None:
-        columns += [Column("predicted", tr("predicted"), "code"), Column("p", "p", optional=True)]
-        columns += [Column("target", tr("target"), "code")] * (targets is not None)
-        for t, row in enumerate(rows):
-            row += [*predictions[t], *([] if targets is None else [targets[t]])]
-    return Table(
-        "steps", columns, rows, cut_rows=None if room >= T else room - 2
-    )  # the ellipsis and a note take two rows
+        parts.append((Column("predicted", tr("predicted"), "code"), [answer for answer, _ in predictions[:T]]))
+        parts.append((Column("p", "p", optional=True), [p for _, p in predictions[:T]]))
+        if targets is not None:
+            parts.append((Column("target", tr("target"), "code"), targets[:T]))
+    # the ellipsis and a note take two rows
+    return table_of("steps", parts, cut_rows=None if room >= T else room - 2)
 
 
 def _loss(subject: Subject) -> str:

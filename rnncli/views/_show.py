@@ -10,7 +10,7 @@ from torch import Tensor
 from rnncli.cells import CELLS, CoreSpec
 from rnncli.errors import UsageError
 from rnncli.locale import tr, trn
-from rnncli.records import Check, Column, Entry, Message, Record
+from rnncli.records import Check, Column, Entry, Message, Record, Table
 from rnncli.render import symbols
 from rnncli.replay import DIRECTIONS, CoreTrace, Trace
 from rnncli.replay.reference import name_of_reference
@@ -18,6 +18,8 @@ from rnncli.replay.rounding import ratio
 from rnncli.replay.walk import check_direction, in_range
 from rnncli.views._subject import Subject
 from rnncli.views._view import Options
+
+Part = tuple[Column, Sequence[Entry]]  # a column with its cells
 
 
 def place(layer: int, direction: int) -> str:
@@ -102,10 +104,19 @@ def joined(tokens: Sequence[str], most: int) -> str:
     return text if len(text) <= most else text[: most - 3] + "..."
 
 
-def label_column(labels: Sequence[str] | None, core: CoreTrace) -> list[Column]:
-    """The column of tokens, if steps are tokens: the input, or a decoder's target."""
-    heading = tr("writes") if "decoder" in core.path else tr("in")
-    return [] if labels is None else [Column("in", heading, "code")]
+def step_parts(subject: Subject, core: CoreTrace, steps: Sequence[int]) -> list[Part]:
+    """The columns of a step's number and, if steps are tokens, of its token: the input, or a decoder's target."""
+    labels, heading = subject.labels(core), tr("writes") if "decoder" in core.path else tr("in")
+    parts: list[Part] = [(Column("t", "t", "count"), steps)]
+    if labels is not None:
+        parts.append((Column("in", heading, "code"), [labels[t] if t < len(labels) else "" for t in steps]))
+    return parts
+
+
+def table_of(name: str, parts: Sequence[Part], title: str = "", cut_rows: int | None = None) -> Table:
+    """A table of columns with their cells."""
+    rows = list(zip(*(cells for _, cells in parts), strict=True))
+    return Table(name, [column for column, _ in parts], rows, title=title, cut_rows=cut_rows)
 
 
 def recorded(core: CoreTrace) -> list[str]:
@@ -123,10 +134,6 @@ def state_vectors(made: Trace, core: CoreTrace, home: str, name: str) -> Tensor:
             todo=tr("one of {names}", names=", ".join(recorded(core))),
         )
     return made.vectors(full)
-
-
-def label_cell(labels: Sequence[str] | None, t: int) -> list[Entry]:
-    return [] if labels is None else [labels[t] if t < len(labels) else ""]
 
 
 def cut_note(core: CoreTrace, T: int) -> list[Record]:

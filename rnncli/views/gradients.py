@@ -8,20 +8,20 @@ from torch import Tensor
 
 from rnncli.cells import CELLS
 from rnncli.locale import tr, trn
-from rnncli.records import Checks, Column, Entry, Message, Record, Series, Table
+from rnncli.records import Checks, Column, Message, Record, Series
 from rnncli.render.numbers import number
 from rnncli.replay import CoreTrace
 from rnncli.views._losses import Question, ask
 from rnncli.views._show import (
     about,
     answer,
-    label_cell,
-    label_column,
     name_of,
     place,
     places,
     replay_check,
     step_numbers,
+    step_parts,
+    table_of,
 )
 from rnncli.views._subject import Subject
 from rnncli.views._view import BATCH, Options
@@ -71,26 +71,20 @@ def _place(
         direct = made.direct_gradient(loss, core)  # (T, B, D·H)
         curves["direct"] = norms(direct[:, :, direction * H : (direction + 1) * H], T)
     steps = step_numbers(options, T)
-    labels = subject.labels(core)
     heads = {key: f"|dL/d{key}_t|" for key in curves} | {"direct": tr("direct only")}
     largest = max((v for v in curves["h"] if math.isfinite(v)), default=0.0)
-    columns = [
-        Column("t", "t", "count"),
-        *label_column(labels, core),
-        *[Column(key, heads[key], optional=key in ("x", "direct")) for key in curves],
-        Column("share", tr("share of max"), "bar", optional=True),
-    ]
-    rows: list[list[Entry]] = []
-    for t in steps:
-        share = curves["h"][t] / largest if largest else 0.0
-        rows.append([t, *label_cell(labels, t), *(values[t] for values in curves.values()), share])
+    parts = step_parts(subject, core, steps)
+    for key, values in curves.items():
+        parts.append((Column(key, heads[key], optional=key in ("x", "direct")), [values[t] for t in steps]))
+    shares = [curves["h"][t] / largest if largest else 0.0 for t in steps]
+    parts.append((Column("share", tr("share of max"), "bar", optional=True), shares))
     title = f"{name_of(core)} {home}"
     records: list[Record] = []
     if T >= CHART_FROM:
         lines = {heads[key]: [values[t] for t in steps] for key, values in curves.items() if key in core.spec.states}
         records.append(Series(f"{name_of(core)}.{home}.curve", steps, lines, "t", title=title, log_y=True))
         title = ""
-    records.append(Table(f"{name_of(core)}.{home}", columns, rows, title=title, cut_rows=SHOWN))
+    records.append(table_of(f"{name_of(core)}.{home}", parts, title, SHOWN))
     if "direct" in curves and not any(curves["direct"]):
         note = tr("direct only is 0 at every step: the prediction is read from h_n, not from output")
         records.append(Message(note, "note", name=f"{name_of(core)}.{home}.direct"))

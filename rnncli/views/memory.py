@@ -14,7 +14,7 @@ from rnncli.cells import CELLS, State, Weights, weights_of
 from rnncli.data.progress import Reading, follow
 from rnncli.errors import UsageError
 from rnncli.locale import tr, trn
-from rnncli.records import Check, Checks, Column, Entry, Message, Record, Series, Table
+from rnncli.records import Check, Checks, Column, Message, Record, Series
 from rnncli.render.numbers import percent
 from rnncli.replay import CoreTrace, eps_of, exact_copy, run_core
 from rnncli.replay.loop import LayerRecord
@@ -30,7 +30,7 @@ from rnncli.replay.rounding import (
     sequence_rounding,
     step_rounding,
 )
-from rnncli.views._show import about, answer, name_of, place, places, replay_check
+from rnncli.views._show import Part, about, answer, name_of, place, places, replay_check, table_of
 from rnncli.views._subject import Subject
 from rnncli.views._view import BATCH, Options
 
@@ -223,16 +223,11 @@ def _shown(subject: Subject, core: CoreTrace, layer: int, direction: int, curve:
     marks = {} if memory is None else {tr("memory length"): float(memory)}
     line = {f"|dh_T/dx_(T-k)| {home}": curve.norms}
     exact = curve.errors is None
-    columns = [
-        Column("lag", tr("lag k"), "count"),
-        Column("norm", "|dh_T/dx_(T-k)|"),
-        *([] if exact else [Column("error", tr("error"), "diff", optional=True)]),
-        Column("share", tr("share of peak"), "bar", optional=True),
-    ]
-    rows: list[list[Entry]] = []
-    for k in lags:
-        errors = [] if curve.errors is None else [curve.errors[k]]
-        rows.append([k, curve.norms[k], *errors, curve.norms[k] / curve.peak if curve.peak else 0.0])
+    parts: list[Part] = [(Column("lag", tr("lag k"), "count"), lags), (Column("norm", "|dh_T/dx_(T-k)|"), curve.norms)]
+    if curve.errors is not None:
+        parts.append((Column("error", tr("error"), "diff", optional=True), curve.errors))
+    shares = [norm / curve.peak if curve.peak else 0.0 for norm in curve.norms]
+    parts.append((Column("share", tr("share of peak"), "bar", optional=True), shares))
     how = tr("exact") if exact else tr("estimated with {n} random directions, see the standard errors", n=PROBES)
     where = Message(
         f"{name} {home}: "
@@ -240,7 +235,7 @@ def _shown(subject: Subject, core: CoreTrace, layer: int, direction: int, curve:
         name=f"{name}.{home}.memory",
     )
     series = Series(f"{name}.{home}.curve", lags, line, tr("lag k"), log_y=True, marks=marks)
-    table = Table(f"{name}.{home}", columns, rows, cut_rows=SHOWN)
+    table = table_of(f"{name}.{home}", parts, cut_rows=SHOWN)
     return [where, *([series] if len(lags) >= CHART_FROM else []), table]
 
 

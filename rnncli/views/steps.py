@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from torch import Tensor
 
 from rnncli.cells import CELLS, Step
 from rnncli.errors import UsageError
 from rnncli.locale import tr, trn
 from rnncli.nn.frontends import OneHot
-from rnncli.records import Checks, Column, Entry, Message, Record, Table
+from rnncli.records import Checks, Column, Message, Record, Table
 from rnncli.render import symbols
 from rnncli.render.numbers import number
 from rnncli.replay import CoreTrace, Trace, trace
 from rnncli.views._show import (
+    Part,
     about,
     answer,
-    label_cell,
-    label_column,
     name_of,
     place,
     places,
     replay_check,
     step_numbers,
+    step_parts,
+    table_of,
     unit_numbers,
 )
 from rnncli.views._subject import Subject
@@ -35,7 +34,6 @@ NEEDS: frozenset[str] = frozenset()
 OPTIONS = BATCH | {"steps", "units", "layer", "direction", "core", "variant"}
 ROWS = 1
 
-Part = tuple[Column, Sequence[Entry]]  # a column with its cells
 TOP = 3  # predictions shown at a step; 2 if gates need the room
 SHOWN = 12  # maximum number of steps in the table; half of it if each gate takes a line
 
@@ -87,9 +85,7 @@ def _answer(subject: Subject, made: Trace, core: CoreTrace, layer: int, directio
 def _steps(subject: Subject, made: Trace, core: CoreTrace, layer: int, direction: int, options: Options) -> Table:
     prefix, home = made.prefix(core), place(layer, direction)
     steps = step_numbers(options, subject.length(core, 0))
-    labels = subject.labels(core)
-    parts: list[Part] = [(Column("t", "t", "count"), steps)]
-    parts += [(column, [label_cell(labels, t)[0] for t in steps]) for column in label_column(labels, core)]
+    parts = step_parts(subject, core, steps)
     gates = CELLS[core.spec.cell].gates
     answers = _answers(subject, core, steps) if layer == core.spec.num_layers - 1 else []
     if gates:  # tall on most screens: columns before the first vector share a line
@@ -110,8 +106,7 @@ def _steps(subject: Subject, made: Trace, core: CoreTrace, layer: int, direction
         parts += answers
     title = "" if core.spec.num_layers * core.spec.num_directions == 1 else f"{name_of(core)} {home}"
     cut = SHOWN // 2 if gates and options.steps is None else SHOWN
-    rows = list(zip(*(cells for _, cells in parts), strict=True))
-    return Table(f"{name_of(core)}.{home}", [column for column, _ in parts], rows, title=title, cut_rows=cut)
+    return table_of(f"{name_of(core)}.{home}", parts, title, cut)
 
 
 def _vectors(values: Tensor, steps: list[int], options: Options = Options()) -> list[list[float]]:
@@ -154,19 +149,13 @@ def _both_forms(
     ours, theirs = (trace(subject.model, subject.batch, check=False, step=step)[name][:, 0] for step in forms)
     steps = step_numbers(options, subject.length(core, 0))
     units = unit_numbers(options, ours.shape[1])
-    labels = subject.labels(core)
-    rows: list[list[Entry]] = []
-    for t in steps:
-        diff = float((ours[t] - theirs[t]).abs().max())
-        rows.append([t, *label_cell(labels, t), ours[t, units].tolist(), theirs[t, units].tolist(), diff])
-    columns = [
-        Column("t", "t", "count"),
-        *label_column(labels, core),
-        Column("torch", tr("h_t, torch: r after the product"), "vector"),
-        Column("paper", tr("h_t, Cho 2014: r before it"), "vector"),
-        Column("diff", tr("apart"), "diff"),
+    parts = [
+        *step_parts(subject, core, steps),
+        (Column("torch", tr("h_t, torch: r after the product"), "vector"), ours[steps][:, units].tolist()),
+        (Column("paper", tr("h_t, Cho 2014: r before it"), "vector"), theirs[steps][:, units].tolist()),
+        (Column("diff", tr("apart"), "diff"), (ours - theirs)[steps].abs().amax(1).tolist()),
     ]
     apart = float((ours - theirs).abs().max())
     text = tr("Neither is wrong; nn.GRU uses the first form. With the same weights, their h differ by up to {d}.",
               d=number(apart))  # fmt: skip
-    return text, Table(f"{name_of(core)}.both", columns, rows, cut_rows=SHOWN)
+    return text, table_of(f"{name_of(core)}.both", parts, cut_rows=SHOWN)
