@@ -253,10 +253,10 @@ class _Numbers:
 
 @dataclass(frozen=True)
 class Measured:
-    """Counts over a stretch of a text. counts: (types,) int64. characters: length as readable text, including the
-    spaces between words."""
+    """Counts over a stretch of a text. counts: token -> count, for tokens that occur. characters: length as readable
+    text, including the spaces between words."""
 
-    counts: npt.NDArray[np.int64]
+    counts: Mapping[str, int]
     characters: int
 
 
@@ -280,7 +280,8 @@ def measure(text: Encoded, start: int, stop: int) -> Generator[Reading, None, Me
             raise _damaged(text.place or Path(text.name)) from error
         if text.place is not None:
             yield Reading(tr("counting {name}", name=Path(text.name).name), at - start, stop - start)
-    return Measured(counts, int(counts @ lengths) + spaces)
+    found = {token: count for token, count in zip(text.types, counts.tolist(), strict=True) if count}
+    return Measured(found, int(counts @ lengths) + spaces)
 
 
 @dataclass(frozen=True)
@@ -319,8 +320,3 @@ class Tokens:
                 place = number * BLOCK + int(places[0])
                 return place, self.text.types[int(self.text.read(self.start + place, self.start + place + 1)[0])]
         raise LookupError
-
-
-def counted(text: Encoded, counts: npt.NDArray[np.int64]) -> Mapping[str, int]:
-    """Token -> count, for tokens that occur."""
-    return {token: int(n) for token, n in zip(text.types, counts, strict=True) if n}

@@ -9,7 +9,7 @@ from typing import Annotated, Literal, NamedTuple
 from pydantic import Field
 
 from rnncli.data.batch import Batch, Order, pad, stream_batches, stream_steps
-from rnncli.data.encoded import Encoded, Tokens, counted, encode_text, measure
+from rnncli.data.encoded import Encoded, Tokens, encode_text, measure
 from rnncli.data.progress import Reading, follow
 from rnncli.data.splits import Split
 from rnncli.data.text import Text, read_text, scan, text_pieces
@@ -79,7 +79,7 @@ def _read(data: Data, streams: int) -> Generator[Reading, None, Splits[Fitted, P
     measured = {}
     for name, one in stretches.items():
         measured[name] = yield from measure(one.whole, one.rows.start, one.rows.stop)
-    counts = {name: counted(one.whole, measured[name].counts) for name, one in stretches.items()}
+    counts = {name: found.counts for name, found in measured.items()}
     least, most = data.min_count, data.max_vocab or None
     vocab = Vocab.from_counts(counts["train"], min_count=least, max_size=most)
     unknown = {name: sum(n for token, n in found.items() if token not in vocab) for name, found in counts.items()}
@@ -199,7 +199,7 @@ def _read_part(fitted: Fitted, path: str) -> Generator[Reading, None, tuple[Part
         raise DataError(_too_few(path, n))
     known = fitted.tokens
     measured = yield from measure(encoded, 0, n)
-    new = sum(n for token, n in counted(encoded, measured.counts).items() if token not in known)
+    new = sum(n for token, n in measured.counts.items() if token not in known)
     ids = Tokens.of(encoded, 0, n, known)
     if new and UNK not in known:
         place, token = ids.first_unknown()
