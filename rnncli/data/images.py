@@ -188,8 +188,7 @@ def _class_folders(path: Path) -> list[FrameSequence]:
             where=shown(path),
             todo=tr(
                 "use a folder per class with a folder of frames (or an .npy) per sequence; or {table} with columns "
-                "file "
-                "and label; or data.pattern",
+                "file and label; or data.pattern",
                 table=TABLE,
             ),
         )

@@ -52,9 +52,8 @@ class Model(CoreSection):
     relative: Literal["none", "last", "window", "ratio"] = Field(
         "window",
         description="normalization of a window: none, minus its last value, minus its mean and divided by its "
-        "spread, or "
-        "minus its mean and divided by the ratio of that mean to the series' (for swings that grow with the level; no "
-        "negative values)",
+        "spread, or minus its mean and divided by the ratio of that mean to the series' (for swings that grow with the "
+        "level; no negative values)",
     )
     skip: Literal["none", "season", "linear"] = Field(
         "none",
@@ -76,9 +75,8 @@ class Model(CoreSection):
 class Train(TrainSection):
     loss: Literal["mae", "mse", "quantile"] = Field(
         "mae",
-        description="loss on scaled values: absolute error, squared error, or the pinball loss of "
-        "model.interval's bounds "
-        "and the median",
+        description="loss on scaled values: absolute error, squared error, or the pinball loss of model.interval's "
+        "bounds and the median",
     )
     best_by: Literal["mae", "rmse", "mase", "smape", "wape", "pinball", "coverage", "loss"] = Field(
         "loss", description="metric that selects the epoch to keep"
