@@ -143,14 +143,11 @@ class Algorithms(Task[Config, Fitted, Part]):
         problem = config.data.rule
         name = config.data.metric
         seen = list(islice(self.batches(config, Part({}), Order(config.train.seed, 0)), 50))
+        targets = torch.cat([batch.targets[batch.extra["scored"]] for batch in seen if batch.targets is not None])
         if problem.kind == "number":
-            mean = torch.cat(
-                [batch.targets[batch.extra["scored"]] for batch in seen if batch.targets is not None]
-            ).mean()
-            scores_of = {0: mean.reshape(1)}
+            scores_of = {0: targets.mean().reshape(1)}
         else:
             inputs = torch.cat([batch.inputs[batch.extra["scored"]] for batch in seen])  # (N,)
-            targets = torch.cat([batch.targets[batch.extra["scored"]] for batch in seen if batch.targets is not None])
             if problem.kind == "class":
                 targets = torch.nn.functional.one_hot(targets, len(problem.answers)).float()
             scores_of = {
@@ -174,10 +171,8 @@ class Algorithms(Task[Config, Fitted, Part]):
     def summarize(self, config: Config, model: nn.Module, splits: Splits[Fitted, Part], part: str) -> list[Record]:
         row = splits.part(part).groups[""][0]
         batch, outputs = next(outputs_of(model, [made.batch_of(config.data, [row])]))
-        inputs, answers = (
-            made.inputs_as_text(config.data, batch.inputs[:, 0]),
-            made.answers_as_text(config.data, outputs.scores[:, 0]),
-        )
+        inputs = made.inputs_as_text(config.data, batch.inputs[:, 0])
+        answers = made.answers_as_text(config.data, outputs.scores[:, 0])
         assert batch.targets is not None
         targets = made.answers_as_text(config.data, batch.targets[:, 0], given=True)
         judged = batch.extra["scored"][:, 0].tolist()
