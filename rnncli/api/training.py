@@ -94,7 +94,6 @@ def train(
 
 
 def _resumed(run: Run, sets: Sets, flags: Flags, on_epoch: Callable[[Epoch], object] | None) -> Run:
-    from rnncli.runs.folder import recipe_name
     from rnncli.runs.open import open_run
     from rnncli.runs.resume import check_same, is_finished, recipe_of
     from rnncli.runs.train import run_training
@@ -102,7 +101,7 @@ def _resumed(run: Run, sets: Sets, flags: Flags, on_epoch: Callable[[Epoch], obj
     from rnncli.training.session import distributed_session
 
     folder = run.folder
-    recipe = recipe_of(folder, recipe_name(folder), sets, flags)
+    recipe = recipe_of(folder, sets, flags)
     if is_finished(run, recipe):
         return run
     job = prepare(recipe, fresh=False)

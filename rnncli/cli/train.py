@@ -185,7 +185,7 @@ def _resume(
     target: str, sets: tuple[str, ...], flags: dict[str, tuple[str, object]], modes: Mapping[str, object]
 ) -> None:
     from rnncli.device import this_process
-    from rnncli.runs.folder import find_run, recipe_name
+    from rnncli.runs.folder import find_run
     from rnncli.runs.open import open_run
     from rnncli.runs.resume import check_same, is_finished, recipe_of
     from rnncli.training.job import prepare
@@ -193,7 +193,7 @@ def _resume(
     from rnncli.training.session import distributed_session
 
     folder, json = find_run(target), bool(modes["--json"])
-    recipe = recipe_of(folder, recipe_name(folder), sets, flags)
+    recipe = recipe_of(folder, sets, flags)
     if _shown(recipe, modes):
         return
     run = open_run(folder)

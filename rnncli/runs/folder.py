@@ -86,11 +86,6 @@ def make_run_folder(name: str, out: str | None) -> tuple[Path, list[Path]]:
     return folder, [folder] if out is None else made
 
 
-def recipe_name(folder: Path) -> str:
-    """The recipe's name within a run folder's: `hello` for `hello-001`."""
-    return folder.name.rpartition("-")[0] or folder.name
-
-
 def require_free(out: str | None) -> None:
     """Raise UsageError if `out` cannot become a run folder, like `new_folder`, without creating it."""
     if out is not None and os.path.exists(out):

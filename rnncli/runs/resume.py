@@ -27,8 +27,8 @@ HARMLESS = (
 )
 
 
-def recipe_of(folder: Path, name: str, sets: Sets, flags: Mapping[str, tuple[str, object]]) -> Recipe:
-    """The run's own recipe with new budgets. Raises UsageError with any other differences."""
+def recipe_of(folder: Path, sets: Sets = (), flags: Mapping[str, tuple[str, object]] | None = None) -> Recipe:
+    """The run's own recipe with new budgets, `hello` for `hello-001`. Raises UsageError with any other differences."""
     before = load_recipe(str(folder / "recipe.yaml"))
     after = load_recipe(str(folder / "recipe.yaml"), sets, flags)
     schedule = before.config.train.schedule
@@ -49,7 +49,7 @@ def recipe_of(folder: Path, name: str, sets: Sets, flags: Mapping[str, tuple[str
                 keys=", ".join(BUDGETS),
             ),
         )
-    return Recipe(name, after.config, after.document)
+    return Recipe(folder.name.rpartition("-")[0] or folder.name, after.config, after.document)
 
 
 def differences(before: RecipeConfig, after: RecipeConfig) -> list[tuple[str, Json, Json]]:

@@ -127,7 +127,7 @@ def _job(request: Request, folder: Path) -> tuple[Job, bool]:
 
     resume = (folder / "recipe.yaml").is_file()
     if resume:
-        recipe = recipe_of(folder, folder.name, (), {})
+        recipe = recipe_of(folder)
         job = prepare(recipe, fresh=False)
         check_same(read_json(folder / "environment.json"), job, folder)
         return job, True

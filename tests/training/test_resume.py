@@ -88,7 +88,7 @@ def test_a_larger_budget_goes_on_as_if_it_had_been_there_from_the_start(tmp_path
     run_in(tmp_path / "whole", job_of(PAIRS, *more))
     run_in(tmp_path / "cut", job_of(PAIRS, "train.lr=2.0", "train.epochs=6", budget))
     before = (tmp_path / "cut" / "result.json").read_text()
-    recipe = recipe_of(tmp_path / "cut", "recipe", more[1:], {})
+    recipe = recipe_of(tmp_path / "cut", more[1:])
     assert not is_finished(open_run(tmp_path / "cut"), recipe)
     run_in(tmp_path / "cut", prepare(recipe), resume=True)
     assert (tmp_path / "cut" / "result.json").read_text() != before
@@ -117,10 +117,10 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(tmp_path: Path, small_lm:
 def test_a_run_that_was_gone_on_with_and_stopped_again_is_not_finished(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     run_in(folder, job_of(PAIRS))
-    recipe = recipe_of(folder, "recipe", ("train.epochs=9",), {})
+    recipe = recipe_of(folder, ("train.epochs=9",))
     with pytest.raises(StoppedBySignal):
         run_in(folder, prepare(recipe), resume=True, watch=stop_after(14))
-    again = recipe_of(folder, "recipe", (), {})
+    again = recipe_of(folder)
     assert again.config.train.epochs == 9
     assert not is_finished(open_run(folder), again)
 
@@ -140,14 +140,14 @@ def test_a_signal_saves_everything_first(tmp_path: Path, number: int, code: int)
 def test_only_budgets_may_change(tmp_path: Path, change: str) -> None:
     run_in(tmp_path / "run", job_of(PAIRS))
     with pytest.raises(UsageError, match=change.partition("=")[0]) as refused:
-        recipe_of(tmp_path / "run", "recipe", (change,), {})
+        recipe_of(tmp_path / "run", (change,))
     assert refused.value.exit_code == 2
 
 
 def test_a_schedule_made_for_a_number_of_epochs_holds_it(tmp_path: Path) -> None:
     run_in(tmp_path / "run", job_of(PAIRS, "train.schedule=cosine"))
     with pytest.raises(UsageError, match=r"train\.epochs"):
-        recipe_of(tmp_path / "run", "recipe", ("train.epochs=9",), {})
+        recipe_of(tmp_path / "run", ("train.epochs=9",))
 
 
 def test_other_data_is_refused_and_another_torch_is_said(tmp_path: Path, small_lm: dict[str, Any]) -> None:
