@@ -217,16 +217,14 @@ def _guarded(args: list[str]) -> int:
         return 0
     except RnncliError as error:
         return print_error(error)
-    except KeyboardInterrupt:
-        return 130
-    except typer.Abort:
+    except (KeyboardInterrupt, typer.Abort):
         return 130
     except _ParserError as error:
         from rnncli.cli.usage import usage_error
 
         return print_error(usage_error(error))
     except MemoryError as error:
-        return print_error(Missing(tr("not enough memory"), todo=_smaller()), error)
+        return _no_memory(error)
     except OSError as error:
         return _system_error(error)
     except Exception as error:
@@ -306,7 +304,7 @@ def _unexpected(error: Exception) -> int:
     # torch's exception class, matched by name: this module does not import torch.
     text = str(error)
     if type(error).__name__ == "OutOfMemoryError" or (isinstance(error, RuntimeError) and _OUT_OF_MEMORY.search(text)):
-        return print_error(Missing(tr("not enough memory"), todo=_smaller()), error)
+        return _no_memory(error)
     if isinstance(error, ImportError):
         todo = tr("find out which one: {command}", command="python -m rnncli.doctor")
         return print_error(
@@ -320,8 +318,9 @@ def _unexpected(error: Exception) -> int:
 _OUT_OF_MEMORY = re.compile("can't allocate memory|not enough memory|out of memory")
 
 
-def _smaller() -> str:
-    return tr("reduce train.batch_size or model.hidden_size")
+def _no_memory(error: Exception) -> int:
+    todo = tr("reduce train.batch_size or model.hidden_size")
+    return print_error(Missing(tr("not enough memory"), todo=todo), error)
 
 
 def print_error(error: RnncliError, cause: Exception | None = None) -> int:

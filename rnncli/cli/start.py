@@ -9,38 +9,30 @@ from rnncli.render.lines import pad
 
 def groups() -> list[tuple[str, list[tuple[str, str]]]]:
     """(group, [(command, description)]), in display order."""
-    return [
-        (
-            tr("Learn"),
-            [
-                ("demo", tr("one cell by hand: proofs, plain code, worksheets")),
-                ("inspect", tr("look inside any recipe, run or weight file")),
-            ],
-        ),
-        (
-            tr("Work"),
-            [
-                ("recipes", tr("list, show, copy and validate recipes")),
-                ("train", tr("train a recipe into a run folder")),
-                ("predict", tr("predict with a run on new input")),
-                ("evaluate", tr("evaluate a run and its baselines")),
-                ("export", tr("export a run for use without rnncli")),
-                ("report", tr("write a web page of a run")),
-            ],
-        ),
-        (
-            tr("Compare"),
-            [
-                ("bench", tr("measure cells, engines and thread counts")),
-                ("sweep", tr("train over settings and seeds")),
-                ("runs", tr("list, compare and export runs")),
-            ],
-        ),
-        (
-            tr("Help"),
-            [("doctor", tr("check the installation")), ("schema", tr("print the JSON Schemas of --json documents"))],
-        ),
-    ]
+    listed = {
+        tr("Learn"): [
+            ("demo", tr("one cell by hand: proofs, plain code, worksheets")),
+            ("inspect", tr("look inside any recipe, run or weight file")),
+        ],
+        tr("Work"): [
+            ("recipes", tr("list, show, copy and validate recipes")),
+            ("train", tr("train a recipe into a run folder")),
+            ("predict", tr("predict with a run on new input")),
+            ("evaluate", tr("evaluate a run and its baselines")),
+            ("export", tr("export a run for use without rnncli")),
+            ("report", tr("write a web page of a run")),
+        ],
+        tr("Compare"): [
+            ("bench", tr("measure cells, engines and thread counts")),
+            ("sweep", tr("train over settings and seeds")),
+            ("runs", tr("list, compare and export runs")),
+        ],
+        tr("Help"): [
+            ("doctor", tr("check the installation")),
+            ("schema", tr("print the JSON Schemas of --json documents")),
+        ],
+    }
+    return list(listed.items())
 
 
 def start_screen() -> str:
