@@ -143,47 +143,19 @@ def demo(
             "--count", count, {"--from": source, "--json": json, "--full": full, "--step-through": step_through}
         )
         seed = 1 if seed is None else seed
-    request = DemoRequest(
-        DemoOptions(
-            seq_len=seq_len,
-            batch_size=batch_size,
-            input_size=input_size,
-            hidden_size=hidden_size,
-            num_layers=num_layers,
-            bidirectional=bidirectional or None,
-            nonlinearity=nonlinearity,
-            bias=False if no_bias else None,
-            seed=seed,
-            dtype=dtype,
-            device=device,
-            nice=nice or None,
-            input=text,
-        ),
-        Shown(
-            explain=explain,
-            explain_backward=explain_backward,
-            blanks=blanks,
-            title=title or "",
-            check=check,
-            tolerance=tolerance,
-            proofs=proofs,
-            steps=steps,
-            units=units,
-            full=full,
-            draw=draw,
-            moving=animate,
-            step=step,
-            unit=unit,
-            layer=layer,
-            direction=direction,
-            walking=walking,
-        ),
-        cells,
-        typed_options(sets or [], cells or [Settings.cell]),
-        None if source is None else read(source),
-        source,
-        script,
-    )
+    asked = DemoOptions(
+        seq_len=seq_len, batch_size=batch_size, input_size=input_size, hidden_size=hidden_size, num_layers=num_layers,
+        bidirectional=bidirectional or None, nonlinearity=nonlinearity, bias=False if no_bias else None, seed=seed,
+        dtype=dtype, device=device, nice=nice or None, input=text,
+    )  # fmt: skip
+    shown = Shown(
+        explain=explain, explain_backward=explain_backward, blanks=blanks, title=title or "", check=check,
+        tolerance=tolerance, proofs=proofs, steps=steps, units=units, full=full, draw=draw, moving=animate, step=step,
+        unit=unit, layer=layer, direction=direction, walking=walking,
+    )  # fmt: skip
+    options = typed_options(sets or [], cells or [Settings.cell])
+    file = None if source is None else read(source)
+    request = DemoRequest(asked, shown, cells, options, file, source, script)
     check_animate(animate, save)
     settings = request.settings
     if script:

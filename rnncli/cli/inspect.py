@@ -100,17 +100,9 @@ def inspect(
 
     check_animate(animate, save)
     options = parse_options(
-        steps=steps,
-        units=units,
-        layer=layer,
-        direction=direction,
-        core=core,
-        loss=loss,
-        variant=variant,
-        lags=lags,
-        change=change or (),
-        from_input=from_input,
-    )
+        steps=steps, units=units, layer=layer, direction=direction, core=core, loss=loss, variant=variant, lags=lags,
+        change=change or (), from_input=from_input,
+    )  # fmt: skip
     options = replace(options, step=step, unit=unit, animate=animate or None)
     request = InspectRequest(view, options, sample, batch_size, tuple(inputs or ()), cell, nonlinearity)
     first = target_named(target, sets=sets or (), seed=seed)

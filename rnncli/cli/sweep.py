@@ -91,15 +91,9 @@ def sweep(
         max_time=max_time, on_nan=on_nan,
     )  # fmt: skip
     plan = make_plan(
-        recipe,
-        sets or (),
-        flags,
-        grid=grid or (),
-        search=search or (),
-        seeds=seeds,
-        match_params=match_params,
+        recipe, sets or (), flags, grid=grid or (), search=search or (), seeds=seeds, match_params=match_params,
         trials=trials,
-    )
+    )  # fmt: skip
     if plan.recipe.note and not settings.quiet:
         tell(plan.recipe.note)
     if dry_run:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -124,9 +124,13 @@ def run_all(plan: Plan, work: Work, jobs: int, log: Path) -> Generator[None]:
     events: queue.Queue[tuple[Worker, Event]] = queue.Queue()
     workers: list[Worker] = []
     threads = threads_each(jobs)
+
+    def start() -> Worker:
+        return Worker(events, threads, log)
+
     try:
         while not work.finished():
-            _hand_out(plan, work, workers, jobs, threads, events, log)
+            _hand_out(plan, work, workers, jobs, start)
             try:
                 worker, event = events.get(timeout=TICK)
             except queue.Empty:
@@ -143,15 +147,7 @@ def run_all(plan: Plan, work: Work, jobs: int, log: Path) -> Generator[None]:
         _stop(workers)
 
 
-def _hand_out(
-    plan: Plan,
-    work: Work,
-    workers: list[Worker],
-    jobs: int,
-    threads: int,
-    events: queue.Queue[tuple[Worker, Event]],
-    log: Path,
-) -> None:
+def _hand_out(plan: Plan, work: Work, workers: list[Worker], jobs: int, start: Callable[[], Worker]) -> None:
     """Give every idle worker a run, and start workers while there are fewer than `jobs`."""
     while True:
         idle = next((worker for worker in workers if worker.run is None), None)
@@ -162,17 +158,16 @@ def _hand_out(
             return
         run.status = "running"
         if idle is None:
-            idle = Worker(events, threads, log)
+            idle = start()
             workers.append(idle)
-        flags = {key: list(value) for key, value in plan.flags_of(run.seed).items()}
         idle.begin(
             run,
             {
                 "target": plan.target,
                 "sets": plan.sets_of(run.settings),
-                "flags": flags,
+                "flags": {key: list(value) for key, value in plan.flags_of(run.seed).items()},
                 "folder": str(run.folder),
-                "threads": threads,
+                "threads": idle.threads,
                 "ask": run.ask,
                 "parent": os.getpid(),
             },
