@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -162,11 +163,7 @@ def comments(text: str) -> list[Comment]:
 
 def shown(path: Path) -> str:
     """The path as shown in messages: only the file name for a packaged recipe."""
-    return path.name if path.parent == recipe_folder_or_none() else str(path)
-
-
-def recipe_folder_or_none() -> Path | None:
-    try:
-        return recipe_folder()
-    except UsageError:
-        return None
+    with suppress(UsageError):
+        if path.parent == recipe_folder():
+            return path.name
+    return str(path)

@@ -36,9 +36,7 @@ def evaluate(
     dynamic: Annotated[
         float | None,
         typer.Option(
-            "--dynamic",
-            metavar="RATE",
-            help="Language models: dynamic evaluation, SGD at this learning rate.",
+            "--dynamic", metavar="RATE", help="Language models: dynamic evaluation, SGD at this learning rate."
         ),
     ] = None,
     confusion: Annotated[

@@ -24,8 +24,7 @@ def report(
     ] = None,
     samples: Annotated[int, typer.Option("--samples", min=1, max=100, help="Examples per target in the viewer.")] = 4,
     view: Annotated[
-        list[str] | None,
-        typer.Option("--view", metavar="VIEW", help="Also include a view of `inspect`. Repeatable."),
+        list[str] | None, typer.Option("--view", metavar="VIEW", help="Also include a view of `inspect`. Repeatable.")
     ] = None,
     change: Annotated[
         list[str] | None,
@@ -41,8 +40,7 @@ def report(
         typer.Option("--from-input", metavar="INPUT", help="Input that `other` in a --change takes values of."),
     ] = None,
     sets: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Override one key of the recipe. Repeatable."),
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one key of the recipe. Repeatable.")
     ] = None,
 ) -> None:
     """Write one self-contained web page: curves, metrics, predictions, and every time step to explore."""

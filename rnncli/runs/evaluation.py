@@ -91,11 +91,7 @@ class Evaluation(Displayed):
 
     def to_json(self) -> dict[str, Json]:
         """What `rnncli evaluate --json` prints."""
-        matrix = self.confusion
-        asked: dict[str, Json] = {}
-        if matrix is not None:
-            asked["confusion"] = {"labels": list(matrix.labels), "counts": [list(row) for row in matrix.counts]}
-        return {
+        document: dict[str, Json] = {
             "schema": "rnncli/evaluate/1",
             "run": str(self.run.folder),
             "on": self.on,
@@ -103,8 +99,10 @@ class Evaluation(Displayed):
             "baselines": {baseline.name: baseline.metrics for baseline in self.baselines},
             "require": [{"expression": check.name, "ok": check.ok} for check in self.checks],
             "notes": list(self.notes),
-            **asked,
         }
+        if (matrix := self.confusion) is not None:
+            document["confusion"] = {"labels": list(matrix.labels), "counts": [list(row) for row in matrix.counts]}
+        return document
 
     def page(self) -> Page:
         """The run's metrics on a split, its baselines, and the requirements."""

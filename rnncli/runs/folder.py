@@ -103,8 +103,7 @@ def make_folder(out: str, *, resumable: bool = False) -> Path:
             todo = tr("choose another")
             if resumable and (folder / "recipe.yaml").is_file():
                 todo = tr(
-                    "choose another, or resume this run: {command}",
-                    command=f"rnncli train --resume {shlex.quote(out)}",
+                    "choose another, or resume this run: {command}", command=f"rnncli train --resume {shlex.quote(out)}"
                 )
             raise UsageError(tr("this folder is not empty"), where=out, todo=todo)
     return folder

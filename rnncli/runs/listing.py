@@ -181,14 +181,7 @@ def _figures(runs: Sequence[RunSummary], names: Sequence[str]) -> Table:
         Column("state", tr("state"), "text", optional=True),
     ]
     rows = [
-        [
-            name,
-            run.on,
-            *(run.metrics.get(metric) for metric in metrics),
-            _epochs(run),
-            run.seconds,
-            state_words(run),
-        ]
+        [name, run.on, *(run.metrics.get(metric) for metric in metrics), _epochs(run), run.seconds, state_words(run)]
         for name, run in zip(names, runs, strict=True)
     ]
     return Table("metrics", columns, rows, title=tr("metrics of the best epoch"), turned=True)

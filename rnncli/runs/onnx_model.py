@@ -53,8 +53,7 @@ def onnx_model(run: Run) -> tuple[bytes, list[Check]]:
         onnxruntime = import_module("onnxruntime")
     except ImportError as error:
         raise Missing(
-            tr("ONNX needs the extra onnx: {name} is not installed", name=error.name),
-            todo="pip install 'rnncli[onnx]'",
+            tr("ONNX needs the extra onnx: {name} is not installed", name=error.name), todo="pip install 'rnncli[onnx]'"
         ) from error
     model = run.model
     if not isinstance(model, SequenceModel):
@@ -73,10 +72,7 @@ def onnx_model(run: Run) -> tuple[bytes, list[Check]]:
     exact = copy.deepcopy(plain).double()
     found: list[Found] = []
     for T, B in ((5, 1), (1, 1), (9, 3)):
-        given = (
-            _example(run, T, B, like),
-            *(torch.randn_like(state) for state in initial_state(spec, B, like)),
-        )
+        given = (_example(run, T, B, like), *(torch.randn_like(state) for state in initial_state(spec, B, like)))
         with torch.no_grad():
             expected = plain(*given)
         feeds = {name: tensor.numpy() for name, tensor in zip(_names(states, "0"), given, strict=True)}

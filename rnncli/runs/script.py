@@ -67,10 +67,7 @@ def _model(config: Any) -> str:
     lookup = "self.emb(inputs)" if embedding else "torch.nn.functional.one_hot(inputs, num_class).float()"
     options = "".join(
         text
-        for text, wanted in (
-            (", nonlinearity='relu'", model.nonlinearity == "relu"),
-            (", bias=False", not model.bias),
-        )
+        for text, wanted in ((", nonlinearity='relu'", model.nonlinearity == "relu"), (", bias=False", not model.bias))
         if wanted
     )
     kind, several = CELLS[model.cell].torch_class, len(spec_of_section(model, 1).states) > 1

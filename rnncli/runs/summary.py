@@ -123,9 +123,7 @@ def closing(job: Job, outcome: Outcome) -> records.Page:
 def result_table(job: Job, outcome: Outcome) -> records.Table:
     """Rows: this network, the same without memory, the baselines. Columns: all their metrics."""
     config = job.config
-    rows: list[tuple[str, Metrics, str]] = [
-        (config.model.cell, outcome.metrics, tr("epoch {n}", n=outcome.best_epoch)),
-    ]
+    rows: list[tuple[str, Metrics, str]] = [(config.model.cell, outcome.metrics, tr("epoch {n}", n=outcome.best_epoch))]
     for name, metrics in outcome.compared.items():
         without = name == CONTROL
         about = tr("feedforward") if without else ""
@@ -135,11 +133,7 @@ def result_table(job: Job, outcome: Outcome) -> records.Table:
 
 
 def run_page(
-    name: str,
-    config: RecipeConfig,
-    model: nn.Module,
-    result: Mapping[str, Json],
-    log: Sequence[Mapping[str, Json]],
+    name: str, config: RecipeConfig, model: nn.Module, result: Mapping[str, Json], log: Sequence[Mapping[str, Json]]
 ) -> records.Page:
     """A run as stored on disk. result: result.json, empty until training has ended. log: metrics.jsonl."""
     parameters = sum(parameter.numel() for parameter in model.parameters())

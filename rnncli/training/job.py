@@ -242,8 +242,7 @@ def _resolved(config: RecipeConfig, specs: list[CoreSpec], device: torch.device,
 def threads_of(specs: list[CoreSpec], batch_size: int, cores: int) -> int:
     """CPU threads for a model with these cores, up to the available number: as many as its largest core can use."""
     return max(
-        (threads_for(batch_size, spec.input_size, spec.hidden_size, spec.num_gates, cores) for spec in specs),
-        default=1,
+        (threads_for(batch_size, spec.input_size, spec.hidden_size, spec.num_gates, cores) for spec in specs), default=1
     )
 
 
