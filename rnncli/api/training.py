@@ -76,19 +76,14 @@ def train(
         if resume is not None:
             return _resumed(run_of(resume), sets, flags, on_epoch)
         assert recipe is not None
-        loaded = _recipe(recipe, sets, flags)
-        job = prepare(loaded)
+        job = prepare(_recipe(recipe, sets, flags))
         if init_from is not None and job.rank == 0:  # the others receive its weights
             initialize(job, str(run_of(init_from).folder))
-        from rnncli.runs.folder import make_run_folder
-        from rnncli.runs.train import removed_on_failure, run_training
+        from rnncli.runs.train import new_run_folder, run_training
         from rnncli.training.session import distributed_session
 
-        with distributed_session(job):
-            named = None if out is None else fspath(out)
-            folder, made = (None, []) if job.rank else make_run_folder(loaded.name, named)
-            with removed_on_failure(folder, made):
-                run_training(job, folder, on_epoch=on_epoch)
+        with distributed_session(job), new_run_folder(job, None if out is None else fspath(out)) as folder:
+            run_training(job, folder, on_epoch=on_epoch)
             kept = job.group.folder
         return open_run(kept)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -137,13 +138,12 @@ def train(
         from pathlib import Path
 
         with tempfile.TemporaryDirectory() as folder, distributed_session(job):
-            _run(job, Path(folder), json, kept=False)
+            _run(job, nullcontext(Path(folder)), json, kept=False)
         return
-    from rnncli.runs.folder import make_run_folder
+    from rnncli.runs.train import new_run_folder
 
     with distributed_session(job):
-        run, made = (None, []) if rank else make_run_folder(loaded.name, out)
-        _run(job, run, json, made=made)
+        _run(job, new_run_folder(job, out), json)
 
 
 # Pairs of options of which one would be ignored.
@@ -221,7 +221,7 @@ def _resume(
         _dry_run(job, json)
         return
     with distributed_session(job):
-        _run(job, folder, json, resume=True)
+        _run(job, nullcontext(folder), json, resume=True)
 
 
 def _notes(recipe: Recipe, rank: int) -> None:
@@ -263,19 +263,19 @@ def _find_lr(job: Job, recipe: str, sets: Sequence[str], flags: Mapping[str, tup
 
 
 def _run(
-    job: Job, folder: Path | None, json: bool, *, resume: bool = False, kept: bool = True, made: Sequence[Path] = ()
+    job: Job, place: AbstractContextManager[Path | None], json: bool, *, resume: bool = False, kept: bool = True
 ) -> None:
-    """Train with live progress, then show the final page. Ranks other than 0 train silently. made: folders to remove if
-    the run cannot start."""
+    """Train with live progress, then show the final page. Ranks other than 0 train silently. place: the run's folder
+    while it is trained."""
     from rnncli import render
     from rnncli.cli.watching import JsonLines, Lines
     from rnncli.records import Message
     from rnncli.render.progress import LiveProgress
     from rnncli.runs.summary import closing, header
-    from rnncli.runs.train import StoppedBySignal, removed_on_failure, run_training
+    from rnncli.runs.train import StoppedBySignal, run_training
 
     try:
-        with removed_on_failure(None if resume else folder, made):
+        with place as folder:
             if job.rank:
                 run_training(job, folder, resume=resume)
                 return

@@ -11,7 +11,7 @@ from pathlib import Path
 from rnncli.errors import DataError, UsageError
 from rnncli.files import write_errors
 from rnncli.locale import tr
-from rnncli.runs.unfinished import clear_unfinished, folders_to_make
+from rnncli.runs.unfinished import clear_unfinished
 
 RUNS = "runs"
 SWEEP = "sweep.json"  # of a sweep, two folders above each of its runs
@@ -76,14 +76,6 @@ def new_folder(name: str, out: str | None = None) -> Path:
                 return folder
             except FileExistsError:  # another process created it
                 number += 1
-
-
-def make_run_folder(name: str, out: str | None) -> tuple[Path, list[Path]]:
-    """(the folder of a new run, the folders created for it, which are removed if the run cannot start). Raises like
-    `new_folder`."""
-    made = [] if out is None else folders_to_make(out)
-    folder = new_folder(name, out)
-    return folder, [folder] if out is None else made
 
 
 def require_free(out: str | None) -> None:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import logging
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 from rnncli.locale import tr
 from rnncli.recipe import TrainSection
 from rnncli.runs.checkpoint import load_checkpoint, own_part
+from rnncli.runs.folder import new_folder
 from rnncli.runs.logs import Logs
 from rnncli.runs.read import read_log
-from rnncli.runs.unfinished import remove_if_not_started
+from rnncli.runs.unfinished import folders_to_make, remove_if_not_started
 from rnncli.runs.writer import CHECKPOINT, Writer
 from rnncli.training.advice import advice
 from rnncli.training.divergence import require_finite
@@ -42,15 +43,20 @@ class StoppedBySignal(Exception):
 
 
 @contextmanager
-def removed_on_failure(folder: Path | None, made: Sequence[Path]) -> Iterator[None]:
-    """Call `remove_if_not_started` after an error. folder: None if there is nothing to remove."""
+def new_run_folder(job: Job, out: str | None) -> Iterator[Path | None]:
+    """The folder of a new run; None for ranks other than 0. If the run cannot start, the folder and those created for
+    it are removed. Raises like `new_folder`."""
+    if job.rank:
+        yield None
+        return
+    made = [] if out is None else folders_to_make(out)
+    folder = new_folder(job.recipe.name, out)
     try:
-        yield
+        yield folder
     except StoppedBySignal:
         raise
     except Exception:
-        if folder is not None:
-            remove_if_not_started(folder, made)
+        remove_if_not_started(folder, [folder] if out is None else made)
         raise
 
 
