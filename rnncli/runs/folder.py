@@ -68,14 +68,19 @@ def new_folder(name: str, out: str | None = None) -> Path:
         return make_folder(out, resumable=True)
     with create_errors(RUNS):
         Path(RUNS).mkdir(exist_ok=True)
-        number = 1 + max((number_of(path, name) for path in Path(RUNS).iterdir()), default=0)
-        while True:
-            folder = Path(RUNS) / f"{name}-{number:03d}"
-            try:
-                folder.mkdir()
-                return folder
-            except FileExistsError:  # another process created it
-                number += 1
+        return numbered_folder(Path(RUNS), name)
+
+
+def numbered_folder(root: Path, name: str) -> Path:
+    """`NAME-001` in a folder, counting up. Raises OSError."""
+    number = 1 + max((number_of(path, name) for path in root.iterdir()), default=0)
+    while True:
+        folder = root / f"{name}-{number:03d}"
+        try:
+            folder.mkdir()
+            return folder
+        except FileExistsError:  # another process created it
+            number += 1
 
 
 def require_free(out: str | None) -> None:

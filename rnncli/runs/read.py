@@ -123,12 +123,12 @@ def read_run(folder: Path, *, curves: bool = True) -> RunSummary:
         state, note = end, str(ended.get("what", ""))
     else:
         state = "stopped"
-    data = _fingerprint(folder)
+    data = fingerprint_of(folder)
     return RunSummary(folder, state, settings, metrics, on, best, epochs, seconds, note, modified, last, data)
 
 
-def _fingerprint(folder: Path) -> str:
-    """Hash of the data; empty if unknown."""
+def fingerprint_of(folder: Path) -> str:
+    """Hash of a run's data; empty if unknown."""
     try:
         return str(read_json(folder / "environment.json").get("data_sha256") or "")
     except RnncliError:

@@ -19,7 +19,7 @@ from rnncli.files import FolderLock, atomic_write, read_json
 from rnncli.locale import tr
 from rnncli.records import Json, json_list, json_number, json_object
 from rnncli.render.documents import strict
-from rnncli.runs.folder import SWEEP, create_errors, number_of
+from rnncli.runs.folder import SWEEP, create_errors, number_of, numbered_folder
 from rnncli.sweeps.plan import Plan
 
 SWEEPS = "sweeps"
@@ -66,9 +66,7 @@ def open_folder(plan: Plan, out: str | None) -> tuple[Path, bool]:
         found = find_folder(plan, out)
         folder = found or root
         if found is None and out is None:
-            number = 1 + max((number_of(path, plan.recipe.name) for path in root.iterdir()), default=0)
-            folder = root / f"{plan.recipe.name}-{number:03d}"
-            folder.mkdir()
+            folder = numbered_folder(root, plan.recipe.name)
         elif found is None and any(path.name != FolderLock.NAME for path in root.iterdir()):
             raise UsageError(
                 tr("this folder is not empty and does not contain a sweep"),

@@ -7,12 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rnncli.device import usable_cores
-from rnncli.errors import RnncliError
-from rnncli.files import read_json
 from rnncli.locale import tr, trn
 from rnncli.recipe.show import labels_of
 from rnncli.records import Column, Commands, Entry, Json, Message, Page, Record, Table
 from rnncli.render.numbers import number
+from rnncli.runs.read import fingerprint_of
 from rnncli.sweeps.folder import settings_of
 from rnncli.sweeps.jobs import threads_each
 from rnncli.sweeps.plan import Plan
@@ -252,12 +251,7 @@ def _changed_data(plan: Plan, rows: Sequence[Row]) -> list[str]:
     """Runs of one sweep made days apart may have used different data."""
     if any(key.startswith("data.") for key in plan.keys):
         return []
-    found = set()
-    for path in (Path(run) / "environment.json" for row in rows for run in row.runs if row.scores):
-        try:
-            found.add(read_json(path).get("data_sha256"))
-        except RnncliError:
-            continue
+    found = {fingerprint_of(Path(run)) for row in rows for run in row.runs if row.scores} - {""}
     return [tr("the data changed between these runs: they are not comparable")] if len(found) > 1 else []
 
 
