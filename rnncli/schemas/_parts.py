@@ -72,6 +72,19 @@ def any_of(*schemas: Kind) -> Schema:
 
 METRICS = maps("num")  # name -> value
 CHECK = obj({"name": "text", "ok": "flag", "max_abs_diff": "num?", "tol": "num?"})
+STATE = obj({"label": "text", "note": "text", "centre": "nums", "points": array("nums")})
+MOVE = {
+    "type": "array",
+    "prefixItems": [{"type": "integer"}, {"type": "integer"}, {"type": "string"}],
+    "items": False,
+    "minItems": 3,
+}
+LINE = obj(
+    {"formula": "text", "role": one_of("term", "sum", "step", "result"), "values": "nums", "products": array("nums")}
+)
+NODE_KIND = one_of("input", "between", "gate", "state")
+NODE = obj({"name": "text", "title": "text", "kind": NODE_KIND, "values": "nums", "lines": array(LINE, 1)})
+EDGE = obj({"from": "text", "to": "text", "line": "int", "values": "nums"})
 PARTS: Mapping[str, Schema] = {
     "tensors": obj({"name": "text", "axes": "texts", "shape": "ints", "values": {"$ref": "#/$defs/values"}}),
     "series": obj(
@@ -79,16 +92,7 @@ PARTS: Mapping[str, Schema] = {
     ),
     "heatmaps": obj({"name": "text", "rows": "texts", "columns": "texts", "values": array("nums")}),
     "texts": obj({"name": "text", "tokens": "texts", "values": "nums", "low": "num", "high": "num"}),
-    "diagrams": obj(
-        {
-            "name": "text",
-            "states": array(obj({"label": "text", "note": "text", "centre": "nums", "points": array("nums")})),
-            "moves": array(
-                {"type": "array", "prefixItems": [{"type": "integer"}, {"type": "integer"}, {"type": "string"}],
-                 "items": False, "minItems": 3}
-            ),
-        }
-    ),
+    "diagrams": obj({"name": "text", "states": array(STATE), "moves": array(MOVE)}),
     "drawings": obj(
         {
             "name": "text",
@@ -98,39 +102,10 @@ PARTS: Mapping[str, Schema] = {
             "answer": "text",
             "rows": array(obj({"name": "text", "values": maps("nums")})),
             "place": "text",
-            "opened": array(
-                obj(
-                    {
-                        "step": "int",
-                        "unit": "int",
-                        "nodes": array(
-                            obj(
-                                {
-                                    "name": "text",
-                                    "title": "text",
-                                    "kind": one_of("input", "between", "gate", "state"),
-                                    "values": "nums",
-                                    "lines": array(
-                                        obj(
-                                            {
-                                                "formula": "text",
-                                                "role": one_of("term", "sum", "step", "result"),
-                                                "values": "nums",
-                                                "products": array("nums"),
-                                            }
-                                        ),
-                                        1,
-                                    ),
-                                }
-                            )
-                        ),
-                        "edges": array(obj({"from": "text", "to": "text", "line": "int", "values": "nums"})),
-                    }
-                )
-            ),
+            "opened": array(obj({"step": "int", "unit": "int", "nodes": array(NODE), "edges": array(EDGE)})),
         }
     ),
-}  # fmt: skip
+}
 ROW = maps("entry")  # of a table whose columns follow from the model
 
 
