@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Sequence
 from functools import partial
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,7 +16,10 @@ from rnncli.cli.out import hand_over, tell
 from rnncli.cli.settings import settings as globals_
 from rnncli.cli.stepping import at_a_terminal, has_screen, in_stages, walk_through
 from rnncli.errors import UsageError, reject_unused
-from rnncli.locale import tr
+from rnncli.locale import language, speaking, tr, trn
+
+if TYPE_CHECKING:
+    from rnncli.demos.settings import Settings, Shown
 
 _sizes = partial(typer.Option, rich_help_panel="Sizes and cell")
 
@@ -180,9 +186,7 @@ def demo(
 
     torch.set_num_threads(1)
     if count is not None and save is not None:
-        from rnncli.cli.sheets import write_sheets
-
-        write_sheets(settings, request.shown, count, save)
+        _write_sheets(settings, request.shown, count, save)
         return
     whole = json or (save is not None and save.suffix.lower() in render.DATA)
     paced = step_through and at_a_terminal() and not json
@@ -191,3 +195,54 @@ def demo(
         return
     draw_page = (lambda page: in_stages(page, full)) if paced else None
     deliver(lambda: request.page(whole=whole), json=json, save=save, full=full, draw=draw_page)
+
+
+def _write_sheets(settings: Settings, shown: Shown, count: int, save: Path) -> None:
+    """Write a worksheet and its key for each of `count` seeds, named after the seed: sheet-01.html, sheet-01-key.html.
+
+    Raises UsageError (a file exists, or an unknown suffix), CannotWrite; Exit 1 if a check of a key fails.
+    """
+    from rnncli import render
+    from rnncli.demos.page import sheets
+    from rnncli.files import write_output
+    from rnncli.render.progress import LiveProgress
+
+    places = _places(save, range(settings.seed, settings.seed + count))
+    ok = True
+    with (
+        LiveProgress(ascii=globals_.ascii) as live,
+        speaking("en" if save.suffix.lower() in render.DATA else language()),
+    ):
+        for n, ((sheet, key), (blank, filled)) in enumerate(
+            zip(sheets(settings, shown, count), places, strict=True), 1
+        ):
+            write_output(blank, render.render_file(sheet, save.suffix))
+            write_output(filled, render.render_file(key, save.suffix))
+            ok = ok and key.ok()
+            if not globals_.quiet:
+                live.update(n, count, {}, tr("sheet"))
+    if not globals_.quiet:
+        first, last = places[0][0], places[-1][1]
+        tell(
+            trn(
+                "wrote {n} worksheet and its key: {first}, {last}",
+                "wrote {n} worksheets and their keys: {first} ... {last}",
+                n=count,
+                first=first,
+                last=last,
+            )
+        )
+    if not ok:
+        raise typer.Exit(1)
+
+
+def _places(save: Path, seeds: Sequence[int]) -> list[tuple[Path, Path]]:
+    """(worksheet, key) paths of each seed. Raises UsageError if a file exists."""
+    width = len(str(seeds[-1]))
+    numbered = [f"{save.stem}-{seed:0{width}}" for seed in seeds]
+    places = [(save.with_stem(name), save.with_stem(f"{name}-key")) for name in numbered]
+    for file in (file for both in places for file in both):
+        if os.path.lexists(file):
+            todo = tr("choose another name, or delete it")
+            raise UsageError(tr("file already exists"), where=str(file), todo=todo)
+    return places
