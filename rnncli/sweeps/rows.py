@@ -88,7 +88,6 @@ def rows_of_runs(plan: Plan, runs: Sequence[RunState], matches: Mapping[str, Mat
                 bad.code if bad is not None else 0,
                 active.epoch if active else 0,
                 active.epochs if active else 0,
-                active.score if active else None,
                 runs=[str(run.folder) for run in own],
             )
         )

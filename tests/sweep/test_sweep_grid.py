@@ -22,6 +22,7 @@ from rnncli.sweeps import jobs
 from rnncli.sweeps.grid import Grid
 from rnncli.sweeps.jobs import RunState, threads_each
 from rnncli.sweeps.plan import make_plan
+from rnncli.sweeps.rows import rows_of_runs
 from rnncli.sweeps.runner import begin
 from rnncli.sweeps.worker import Claim
 from rnncli.training.job import prepare
@@ -219,3 +220,10 @@ def test_data_that_cannot_be_read_fails_every_run_with_its_code(capfd: pytest.Ca
 def test_cores_are_shared_out(monkeypatch: pytest.MonkeyPatch, cores: int, n: int, each: int) -> None:
     monkeypatch.setattr(jobs, "usable_cores", lambda: cores)
     assert threads_each(n) == each
+
+
+def test_a_trial_that_runs_has_the_epoch_it_is_in_and_no_p_value() -> None:
+    plan = make_plan("hello", (), {}, grid=["train.lr=0.1,0.02"])
+    run = RunState("lr=0.1", {"train.lr": "0.1"}, 0, Path("s"), "running", epoch=3, epochs=30, score=0.5)
+    (row,) = rows_of_runs(plan, [run], {})
+    assert (row.status, row.epoch, row.epochs, row.mean, row.p) == ("running", 3, 30, None, None)
