@@ -39,7 +39,7 @@ from rnncli.recipe.show import plain
 from rnncli.records import Json, json_object
 from rnncli.tasks import Loss
 from rnncli.training.job import Job
-from rnncli.training.process_group import LossFunction, Made
+from rnncli.training.process_group import LossFunction, Made, ProcessGroup
 from rnncli.version import __version__
 
 PATIENCE = timedelta(hours=1)  # timeout for a silent process: reading its data, or evaluating after an epoch
@@ -52,13 +52,12 @@ _NAME = "forward_sync_buffers"
 _KEEP_BUFFERS: Any = {_NAME if _NAME in signature(DistributedDataParallel).parameters else "broadcast_buffers": False}
 
 
-class TorchGroup:
-    """A ProcessGroup over torch.distributed: every exchange also carries signals and the clock of rank 0."""
+class TorchGroup(ProcessGroup):
+    """A group over torch.distributed: every exchange also carries signals and the clock of rank 0."""
 
     def __init__(self, process: Process) -> None:
+        super().__init__()
         self.process, self.rank, self.world = process, process.rank, process.world
-        self.local_status: Callable[[], tuple[int, float]] = lambda: (0, 0.0)
-        self.folder = ""
         self._stop = 0
         self._waited = 0.0
         self._seconds = 0.0

@@ -23,7 +23,7 @@ from rnncli.nn.heads import Tied
 from rnncli.nn.recurrent import choose_engine, spec_of_section
 from rnncli.recipe import CoreSection, RecipeConfig
 from rnncli.tasks import AnySplits, AnyTask, Recipe
-from rnncli.training.process_group import Alone, ProcessGroup
+from rnncli.training.process_group import ProcessGroup
 
 HELD = 5  # copies of the weights that training holds: with gradients, two moments, and the best (or a dry run's copy)
 SAVED = 8  # and those that a checkpoint needs temporarily: all but the gradients, as tensors and as a file's bytes
@@ -41,7 +41,7 @@ class Job:
     model: nn.Module
     device: torch.device
     cost: Cost
-    group: ProcessGroup = field(default_factory=Alone)
+    group: ProcessGroup = field(default_factory=ProcessGroup)
 
     @property
     def rank(self) -> int:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from rnncli.device import this_process
 from rnncli.training.job import Job
-from rnncli.training.process_group import Alone
+from rnncli.training.process_group import ProcessGroup
 
 
 @contextmanager
@@ -26,4 +26,4 @@ def distributed_session(job: Job) -> Iterator[None]:
         try:
             yield
         finally:
-            job.group = Alone()
+            job.group = ProcessGroup()

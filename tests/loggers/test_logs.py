@@ -21,7 +21,7 @@ from rnncli.runs.logs import export_log
 from rnncli.runs.open import open_run
 from rnncli.runs.train import StoppedBySignal, run_training
 from rnncli.tasks import PredictOptions, load_recipe
-from rnncli.training.process_group import Alone
+from rnncli.training.process_group import ProcessGroup
 from tests.added_package import Typed, install
 from tests.narrowed import as_read, some
 from tests.training.training_runs import interrupted_then_resumed, job_of, run_in, stop_after
@@ -231,8 +231,8 @@ def test_only_rank_0_logs(
     small_lm: dict[str, Any], noted: list[tuple[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small_lm["train"] |= {"log": "tensorboard", "epochs": 1}
-    monkeypatch.setattr(Alone, "rank", 1)
-    monkeypatch.setattr(Alone, "world", 2)
+    monkeypatch.setattr(ProcessGroup, "rank", 1)
+    monkeypatch.setattr(ProcessGroup, "world", 2)
     run_training(job_of(small_lm), None)
     assert noted == []
 
