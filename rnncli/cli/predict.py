@@ -79,10 +79,13 @@ def predict(
 
     with waiting(tr("loading {run} ...", run=target), quiet=json):
         run = found.run.with_threads(1)
+    for text in given if run.task.input_kind(run.config) == "text" else ():
+        if os.path.isfile(text):
+            note(tr("{name} is treated as text; to read the file: --file {name}", name=text))
     options = PredictOptions(top_k, temperature, seed, beam, length)
     failed: list[DataError] = []
     predictions = (
-        _from_arguments(run, given, options, failed) if file is None else _from_lines(run, file, options, failed)
+        _predict_inputs(run, given, options, failed) if file is None else _from_lines(run, file, options, failed)
     )
     rows = _rows(predictions) if csv else predictions
     _write(_awaited(rows, quiet=json or file == "-"), json)  # a user who types the lines knows
@@ -126,20 +129,10 @@ def _no_input(target: str, folder: Path) -> UsageError:
     )
 
 
-def _from_arguments(
-    run: Run, given: list[str], options: PredictOptions, failed: list[DataError]
-) -> Iterator[Prediction]:
-    """Predictions for each argument, each text ending in a newline."""
-    for text in given if run.task.input_kind(run.config) == "text" else ():
-        if os.path.isfile(text):
-            note(tr("{name} is treated as text; to read the file: --file {name}", name=text))
-    yield from _predict_inputs(run, given, options, failed)
-
-
 def _predict_inputs(
     run: Run, inputs: Iterable[str], options: PredictOptions, failed: list[DataError]
 ) -> Iterator[Prediction]:
-    """Predictions for files, each ending in a newline. An unusable file is reported and added to `failed`."""
+    """Predictions for texts or files, each ending in a newline. An unusable file is reported and added to `failed`."""
     from dataclasses import replace
 
     from rnncli.cli import print_error
