@@ -6,8 +6,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from rnncli.errors import CannotWrite
-from rnncli.sweeps.jobs import Event, RunState
+from rnncli.sweeps.jobs import RunState, Work
 from rnncli.sweeps.matching import Match
 from rnncli.sweeps.plan import Plan
 
@@ -30,7 +29,7 @@ def runs_of(plan: Plan, folder: Path, matches: Mapping[str, Match]) -> list[RunS
     return made
 
 
-class Grid:
+class Grid(Work):
     """The Work of a grid: unfinished runs in order; a run locked by another process is retried later."""
 
     def __init__(self, runs: list[RunState]) -> None:
@@ -41,14 +40,6 @@ class Grid:
         waiting = [run for run in self.runs if run.status == "waiting"]
         held = [run for run in self.runs if run.status == "elsewhere" and run.not_before <= now]
         return next(iter([*waiting, *held]), None)
-
-    def handle(self, run: RunState, event: Event) -> str:
-        if run.status == "failed" and run.code == CannotWrite.exit_code:
-            raise CannotWrite(run.what)  # a full disk affects the next run, too
-        return "go"
-
-    def tick(self) -> None:
-        """Does nothing: a grid does not depend on time."""
 
     def finished(self) -> bool:
         return all(run.ended for run in self.runs)

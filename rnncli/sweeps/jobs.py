@@ -10,13 +10,15 @@ import subprocess
 import sys
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Literal, Protocol, Required, TypedDict
+from typing import IO, Literal, Required, TypedDict
 
 from rnncli.device import usable_cores
+from rnncli.errors import CannotWrite
 from rnncli.runs.read import read_run
 from rnncli.sweeps.plan import Plan
 
@@ -93,24 +95,25 @@ class Event(TypedDict, total=False):
     what: str
 
 
-class Work(Protocol):
+class Work(ABC):
     """Chooses the runs: a grid or a search."""
 
+    @abstractmethod
     def take(self) -> RunState | None:
         """The next run to start, or None if there is none at the moment."""
-        ...
 
     def handle(self, run: RunState, event: Event) -> str:
         """Handle a run's event, already stored in the run; returns the reply if one is requested: go, prune or stop."""
-        ...
+        if run.status == "failed" and run.code == CannotWrite.exit_code:
+            raise CannotWrite(run.what)  # a full disk affects the next run, too
+        return "go"
 
-    def tick(self) -> None:
+    def tick(self) -> None:  # noqa: B027  # a grid does not depend on time
         """Called about every half second."""
-        ...
 
+    @abstractmethod
     def finished(self) -> bool:
         """Whether every run has ended."""
-        ...
 
 
 def threads_each(jobs: int) -> int:

@@ -19,9 +19,9 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from rnncli.errors import CannotWrite, RnncliError, UsageError
+from rnncli.errors import RnncliError, UsageError
 from rnncli.files import FolderLock, write_errors
-from rnncli.sweeps.jobs import Event, RunState
+from rnncli.sweeps.jobs import Event, RunState, Work
 from rnncli.sweeps.matching import Matcher
 from rnncli.sweeps.plan import Plan, Space, value_text
 from rnncli.sweeps.rows import Row, row_of_trial
@@ -48,7 +48,7 @@ class RunningTrial:
     beat: float = field(default_factory=time.monotonic)
 
 
-class Search:
+class Search(Work):
     """The Work of a search. storage: a URL, or "" for the journal of the folder."""
 
     def __init__(self, plan: Plan, folder: Path, jobs: int, storage: str, prune: bool) -> None:
@@ -80,8 +80,7 @@ class Search:
         return None
 
     def handle(self, run: RunState, event: Event) -> str:
-        if run.status == "failed" and run.code == CannotWrite.exit_code:
-            raise CannotWrite(run.what)  # a full disk affects the next run, too
+        super().handle(run, event)
         current = next((current for current in self.running if run in current.runs), None)
         if current is None:  # its trial was taken over by another process
             return "stop"
