@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from rnncli import names
+from rnncli import names, render
 from rnncli.cli.deliver import AsJson, output, write
 from rnncli.cli.settings import settings
 from rnncli.errors import UsageError, reject_unused
 from rnncli.locale import tr
+from rnncli.records import Page
+from rnncli.render.progress import LiveProgress
 
 if TYPE_CHECKING:
     from rnncli.bench.engines import OnProgress
-    from rnncli.records import Page
-    from rnncli.render.progress import LiveProgress
 
 Name = TypeVar("Name", bound=str)
 
@@ -138,8 +138,6 @@ class _Pages:
 
 def _show(pages: _Pages, json: bool, save: Path | None, full: bool) -> None:
     """Show and save the rows that were measured; then raise what stopped the bench."""
-    from rnncli import render
-
     screen, document = pages.screen, pages.document
     if save is not None:
         write(save, document if save.suffix.lower() in render.DATA else screen)
@@ -196,7 +194,6 @@ def _rows(
     from rnncli.bench import pages
     from rnncli.bench.engines import Plan, measure_rows
     from rnncli.bench.measure import ROUNDS
-    from rnncli.render.progress import LiveProgress
 
     seconds = 4.0 if budget is None else budget
     counted = scaling is not None or device == "cuda"
@@ -221,7 +218,6 @@ def _recipe(target: str, sets: list[str], rounds: int | None, budget: float | No
     from rnncli.bench.recipes import profile
     from rnncli.bench.recipes_page import page
     from rnncli.cli.watching import Lines
-    from rnncli.render.progress import LiveProgress
     from rnncli.training.job import prepare
 
     with LiveProgress(io.StringIO(), live=True, ascii=settings.ascii) as drawn:
@@ -251,7 +247,6 @@ def _against(
     cells = tuple(_known("--cell", cell or [], sizes.CELLS)) or sizes.CELLS
     from rnncli.bench.versus import Versus, measure_peers
     from rnncli.bench.versus_page import peers_page, row_line
-    from rnncli.render.progress import LiveProgress
 
     given = [sizes.parse_size(text) for text in size or []]
     timed = _known("--pass", [what], sizes.PASSES)[0] if what else None

@@ -6,18 +6,17 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from rnncli import render
 from rnncli.cli.live import waiting
 from rnncli.cli.out import tell
 from rnncli.cli.settings import settings
 from rnncli.errors import UsageError
 from rnncli.locale import language, speaking, tr
-
-if TYPE_CHECKING:
-    from rnncli.records import Page
+from rnncli.records import Page
 
 output = partial(typer.Option, rich_help_panel="Output")
 
@@ -52,8 +51,6 @@ def deliver(
 ) -> None:
     """Make a page, save it and print it. Data files are always in English. draw: called instead of printing the whole
     page. wait: shown while the page is made. Exits with 1 if a check failed."""
-    from rnncli import render
-
     with waiting(wait, quiet=json or not wait):
         page = written = make()
         if save is not None and save.suffix.lower() in render.DATA and language() != "en":
@@ -74,7 +71,6 @@ def deliver(
 def write(file: Path, page: Page) -> None:
     """Save a page to a file in the format of its suffix, and report it on stderr. Raises UsageError, Missing,
     CannotWrite."""
-    from rnncli import render
     from rnncli.files import write_output
 
     write_output(file, render.render_file(page, file.suffix))

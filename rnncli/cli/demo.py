@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rnncli import render
 from rnncli.cli.deliver import Animate, AsJson, Full, Save, Step, Steps, Unit, Units, check_animate, deliver, output
 from rnncli.cli.out import hand_over, tell
 from rnncli.cli.settings import settings as globals_
 from rnncli.cli.stepping import at_a_terminal, has_screen, in_stages, walk_through
 from rnncli.errors import UsageError, reject_unused
 from rnncli.locale import language, speaking, tr, trn
+from rnncli.render.progress import LiveProgress
 
 if TYPE_CHECKING:
     from rnncli.demos.settings import Settings, Shown
@@ -182,8 +184,6 @@ def demo(
 
     gc.freeze()  # torch's objects live until exit: collecting them takes longer than the demo
 
-    from rnncli import render
-
     torch.set_num_threads(1)
     if count is not None and save is not None:
         _write_sheets(settings, request.shown, count, save)
@@ -202,10 +202,8 @@ def _write_sheets(settings: Settings, shown: Shown, count: int, save: Path) -> N
 
     Raises UsageError (a file exists, or an unknown suffix), CannotWrite; Exit 1 if a check of a key fails.
     """
-    from rnncli import render
     from rnncli.demos.page import sheets
     from rnncli.files import write_output
-    from rnncli.render.progress import LiveProgress
 
     places = _places(save, range(settings.seed, settings.seed + count))
     ok = True

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from rnncli import render
 from rnncli.cli.deliver import AsJson, Save, deliver
 from rnncli.cli.live import waiting
 from rnncli.cli.out import hand_over
 from rnncli.cli.settings import settings
 from rnncli.locale import set_language, tr
-
-if TYPE_CHECKING:
-    from rnncli.records import Page
+from rnncli.records import Page
 
 
 def doctor(json: AsJson = False, save: Save = None) -> None:
@@ -30,8 +27,6 @@ def doctor(json: AsJson = False, save: Save = None) -> None:
 
 def _draw(page: Page) -> None:
     """Print the page, at most 79 columns wide for pasting; in plain Python if Rich is broken."""
-    from rnncli import render
-
     if _rich_works():
         from rich.console import Console
 

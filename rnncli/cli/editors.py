@@ -7,7 +7,7 @@ import json
 from contextlib import suppress
 from pathlib import Path
 
-from rnncli import names
+from rnncli import names, render
 from rnncli.errors import RnncliError
 from rnncli.files import atomic_write, cache_folder, write_errors
 from rnncli.starters import SCHEMA_FILE
@@ -17,11 +17,10 @@ from rnncli.version import __version__
 def schema_text() -> str:
     """The schema of this installation's tasks and cells, as JSON."""
     from rnncli.recipe import json_schema
-    from rnncli.render import dump_json
     from rnncli.tasks import config_class, task_names
 
     text = io.StringIO()
-    dump_json({"$comment": _made_by(), **json_schema({name: config_class(name) for name in task_names()})}, text)
+    render.dump_json({"$comment": _made_by(), **json_schema({name: config_class(name) for name in task_names()})}, text)
     return text.getvalue()
 
 

@@ -9,10 +9,12 @@ from typing import Annotated, Literal
 
 import typer
 
+from rnncli import render
 from rnncli.cli.live import waiting
 from rnncli.cli.settings import settings
 from rnncli.errors import CheckFailed
 from rnncli.locale import tr
+from rnncli.records import Commands
 
 Confusion = Literal["counts", "percent"]
 
@@ -46,10 +48,8 @@ def evaluate(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Evaluate a run and its baselines."""
-    from rnncli import render
     from rnncli.api.answers import evaluate as evaluated
     from rnncli.cli.target import target_named
-    from rnncli.records import Commands
 
     with waiting(tr("evaluating {run} ...", run=target), quiet=json):
         run = target_named(target).run

@@ -7,9 +7,11 @@ from typing import Annotated
 
 import typer
 
+from rnncli import render
 from rnncli.cli.live import waiting
 from rnncli.cli.settings import settings
 from rnncli.locale import tr
+from rnncli.records import Checks, Commands, Message, Page, Record
 
 
 def export(
@@ -20,9 +22,7 @@ def export(
     ] = False,
 ) -> None:
     """Export a run: weights under torch's names, a prediction script that does not need rnncli, a model card."""
-    from rnncli import render
     from rnncli.cli.target import target_named
-    from rnncli.records import Checks, Commands, Message, Page, Record
 
     found = target_named(target)
     folder = found.folder

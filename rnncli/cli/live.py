@@ -10,13 +10,15 @@ from contextlib import contextmanager, nullcontext
 from threading import Timer
 from typing import TYPE_CHECKING
 
+from rnncli import render
 from rnncli.cli.out import hush, tell
 from rnncli.cli.settings import settings
+from rnncli.records import Page
+from rnncli.render.progress import LiveProgress
 
 if TYPE_CHECKING:
     from rich.live import Live
 
-    from rnncli.records import Page
 
 REDRAW = 0.25  # seconds between redraws
 SOON = 1.0  # seconds of silence
@@ -26,8 +28,6 @@ SOON = 1.0  # seconds of silence
 def waiting(text: str, *, quiet: bool = False) -> Iterator[None]:
     """Show what the user is waiting for: on a terminal a line that is erased at the end, elsewhere a plain line if it
     takes longer than SOON."""
-    from rnncli.render.progress import LiveProgress
-
     if settings.quiet or quiet or sys.stderr is None:  # closed by the caller
         yield
         return
@@ -63,8 +63,6 @@ class LivePage:
     def __init__(self) -> None:
         from rich.console import Console
 
-        from rnncli.render.progress import LiveProgress
-
         self.console = Console(stderr=True)
         screen = self.console.is_terminal and os.environ.get("TERM", "").lower() not in ("dumb", "unknown")
         self.lines = None if screen or settings.quiet else LiveProgress(ascii=settings.ascii, live=False)
@@ -88,8 +86,6 @@ class LivePage:
         if self.live is None or time.monotonic() < self.next:
             return
         from rich.text import Text
-
-        from rnncli import render
 
         self.next = time.monotonic() + REDRAW
         colour = self.console.color_system is not None and not self.console.no_color

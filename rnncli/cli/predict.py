@@ -6,10 +6,14 @@ import os
 import shlex
 import sys
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from io import StringIO
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rnncli import render
 from rnncli.cli.live import waiting
 from rnncli.cli.out import hand_over, note, tell
 from rnncli.cli.settings import settings
@@ -18,8 +22,6 @@ from rnncli.files import read_lines
 from rnncli.locale import tr, trn
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from rnncli.runs.open import Run
     from rnncli.tasks import Prediction, PredictOptions
 
@@ -133,8 +135,6 @@ def _predict_inputs(
     run: Run, inputs: Iterable[str], options: PredictOptions, failed: list[DataError]
 ) -> Iterator[Prediction]:
     """Predictions for texts or files, each ending in a newline. An unusable file is reported and added to `failed`."""
-    from dataclasses import replace
-
     from rnncli.cli import print_error
     from rnncli.runs.prediction import predictions
 
@@ -166,8 +166,6 @@ def _rows(predictions: Iterable[Prediction]) -> Iterator[Prediction]:
     """The same predictions with a CSV row as text, after a header row. Predictions without a row (unusable files) are
     omitted."""
     import csv
-    from dataclasses import replace
-    from io import StringIO
 
     names: list[str] = []
     for found in predictions:
@@ -205,8 +203,6 @@ def _stdin_lines() -> Iterator[str]:
 
 def _write(predictions: Iterable[Prediction], json: bool) -> None:
     """Print each prediction as soon as it is available; notes go to standard error."""
-    from rnncli.render import dump_json
-
     count = 0
     for found in predictions:
         if not json:
@@ -215,7 +211,7 @@ def _write(predictions: Iterable[Prediction], json: bool) -> None:
             json_ = found.json
             if found.notes and isinstance(json_, dict):
                 json_ = {**json_, "notes": list(found.notes)}
-            dump_json(json_, sys.stdout)
+            render.dump_json(json_, sys.stdout)
         sys.stdout.flush()
         for text in found.notes:
             count += 1

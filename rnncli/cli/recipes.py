@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rnncli import render
 from rnncli.cli.live import waiting
 from rnncli.cli.out import fitted, hand_over, note, printed, put
 from rnncli.cli.settings import settings
 from rnncli.errors import CannotWrite, RecipeError, RnncliError, UsageError
 from rnncli.locale import language, tr
-from rnncli.records import Json
+from rnncli.records import Column, Commands, Json, Page, Table
 
 if TYPE_CHECKING:
     from rnncli.tasks import Recipe
@@ -46,8 +47,6 @@ def _group(context: typer.Context) -> None:
 @app.command("list")
 def list_(json: AsJson = False) -> None:
     """List the packaged recipes: what each demonstrates and the kind of file it reads."""
-    from rnncli import render
-    from rnncli.records import Column, Commands, Page, Table
     from rnncli.starters import about, data_wanted, packaged_recipes
 
     columns = (
@@ -143,8 +142,6 @@ def copy(
 
 def _propose(data: str | None) -> None:
     """List the recipes that can read the data, and why."""
-    from rnncli import render
-    from rnncli.records import Column, Commands, Page, Table
     from rnncli.tasks.propose import proposals
 
     if data is None:
@@ -168,7 +165,6 @@ def validate(
 ) -> None:
     """Validate recipes without reading their data: report every error with its line, key and the nearest valid name."""
     from rnncli.cli import print_error
-    from rnncli.render import dump_json
     from rnncli.tasks import load_recipe
 
     rows: list[Json] = []
@@ -189,7 +185,7 @@ def validate(
         if not json:
             put(tr("ok  {name}  ({task})", name=name, task=recipe.config.task))
     if json:
-        dump_json({"schema": "rnncli/validate/1", "rows": rows}, sys.stdout)
+        render.dump_json({"schema": "rnncli/validate/1", "rows": rows}, sys.stdout)
     if code:
         raise typer.Exit(code)
 

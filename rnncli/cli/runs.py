@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from rnncli.cli.deliver import AsJson, Full, Save, deliver
+from rnncli.cli.live import waiting
+from rnncli.cli.out import note, put
 from rnncli.locale import tr
-
-if TYPE_CHECKING:
-    from rnncli.records import Page
+from rnncli.records import Page
 
 app = typer.Typer(help="List, compare and export runs.", no_args_is_help=False)
 
@@ -87,8 +87,6 @@ def export(
     ] = None,
 ) -> None:
     """Export runs to another tool: curves, settings, texts and hidden states, as train.log does during training."""
-    from rnncli.cli.live import waiting
-    from rnncli.cli.out import note, put
     from rnncli.runs.folder import find_run
     from rnncli.runs.listing import short_names
 

@@ -8,11 +8,13 @@ from typing import Annotated
 
 import typer
 
+from rnncli import render
 from rnncli.cli.deliver import AsJson
 from rnncli.cli.out import hand_over
 from rnncli.cli.settings import settings
 from rnncli.errors import UsageError
 from rnncli.locale import tr
+from rnncli.records import Column, Commands, Page, Table
 
 
 def schema(
@@ -22,8 +24,6 @@ def schema(
     json: AsJson = False,
 ) -> None:
     """Print the JSON Schema of a --json document, or list all documents."""
-    from rnncli import render
-    from rnncli.records import Column, Commands, Page, Table
     from rnncli.schemas import about, names, schema_of
 
     if name is not None and json:

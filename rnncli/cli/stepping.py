@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from rnncli import render
 from rnncli.cli.out import note
 from rnncli.cli.settings import settings
 from rnncli.locale import tr
+from rnncli.records import Page, Position
 
 if TYPE_CHECKING:
-    from rnncli.records import Page, Position
     from rnncli.replay.walk import Walk
 
 
@@ -51,7 +52,6 @@ def walk_through(make: Callable[[], tuple[Walk, Position]]) -> None:
 
 def in_stages(page: Page, full: bool) -> None:
     """Show a section at every Enter; at end of input, the rest at once."""
-    from rnncli import render
     from rnncli.render.stages import stages
 
     waiting = True

@@ -10,16 +10,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rnncli import render
 from rnncli.cli.deliver import AsJson, Full, Save, deliver
+from rnncli.cli.live import live_page
 from rnncli.cli.out import tell
 from rnncli.cli.overrides import BatchSize, Data, Device, Epochs, Lr, MaxTime, OnNan, Seed, Sets, Threads, flags_of
 from rnncli.cli.settings import settings
 from rnncli.errors import Diverged, UsageError
 from rnncli.locale import tr, trn
+from rnncli.records import Page
+from rnncli.render.numbers import number
 
 if TYPE_CHECKING:
     from rnncli.cli.live import LivePage
-    from rnncli.records import Page
     from rnncli.sweeps.plan import Plan
     from rnncli.sweeps.rows import Row
     from rnncli.sweeps.runner import Sweep
@@ -122,8 +125,6 @@ def _listing(plan: Plan, out: str | None) -> Page:
 
 def _run(made: Sweep, json: bool) -> None:
     """Run the sweep with live progress. Ctrl-C stops it and prints how to resume."""
-    from rnncli import render
-    from rnncli.cli.live import live_page
     from rnncli.sweeps.pages import opening
 
     if not settings.quiet and not json:
@@ -140,7 +141,6 @@ def _run(made: Sweep, json: bool) -> None:
 
 
 def _draw(made: Sweep, live: LivePage) -> None:
-    from rnncli.render.numbers import number
     from rnncli.sweeps.pages import board, now
 
     def fields() -> dict[str, str]:

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rnncli import render
 from rnncli.cli import overrides
 from rnncli.cli.deliver import deliver
 from rnncli.cli.live import waiting
 from rnncli.cli.out import hand_over, note, put, tell
 from rnncli.cli.processes import rank_zero_only
 from rnncli.cli.settings import settings
+from rnncli.device import this_process
 from rnncli.errors import UsageError
 from rnncli.locale import tr
+from rnncli.records import Commands, Message, Page, Record
+from rnncli.render.progress import LiveProgress
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from rnncli.records import Record
     from rnncli.tasks import Recipe
     from rnncli.training.job import Job
     from rnncli.training.outcome import Outcome
@@ -73,8 +77,6 @@ def train(
     ] = False,
 ) -> None:
     """Train a recipe into a run folder."""
-    from rnncli.device import this_process
-
     modes = {"--resume": resume, "--init-from": init_from, "--dry-run": dry_run, "--fast-dev-run": fast_dev_run,
              "--print-config": print_config, "--find-lr": find_lr, "--code": code,
              "--out": out is not None, "--json": json}  # fmt: skip
@@ -135,7 +137,6 @@ def train(
         return
     if fast_dev_run:
         import tempfile
-        from pathlib import Path
 
         with tempfile.TemporaryDirectory() as folder, distributed_session(job):
             _run(job, nullcontext(Path(folder)), json, kept=False)
@@ -184,7 +185,6 @@ def _shown(recipe: Recipe, modes: Mapping[str, object]) -> bool:
 def _resume(
     target: str, sets: tuple[str, ...], flags: dict[str, tuple[str, object]], modes: Mapping[str, object]
 ) -> None:
-    from rnncli.device import this_process
     from rnncli.runs.folder import find_run
     from rnncli.runs.open import open_run
     from rnncli.runs.resume import check_same, is_finished, recipe_of
@@ -203,8 +203,6 @@ def _resume(
             return
         result = run.result()
         if json:
-            from rnncli import render
-
             render.dump_json(result, sys.stdout)
         else:
             why, options = stored_reason(str(result.get("stopped")), recipe.config.train)
@@ -237,7 +235,6 @@ def _notes(recipe: Recipe, rank: int) -> None:
 
 def _print_config(recipe: Recipe, json: bool) -> None:
     from rnncli.recipe import plain, print_config
-    from rnncli.records import Page
 
     table = print_config(recipe.document, recipe.config)
     deliver(lambda: Page("rnncli/config/1", recipe.name, [table], plain(recipe.config)), json=json)
@@ -251,8 +248,6 @@ def _dry_run(job: Job, json: bool) -> None:
 
 def _find_lr(job: Job, recipe: str, sets: Sequence[str], flags: Mapping[str, tuple[str, object]], json: bool) -> None:
     """The range test's page. Its next command is the typed one with the rate that was found."""
-    import shlex
-
     from rnncli.runs.find_lr import find_lr
 
     typed = [word for text in sets for word in ("--set", text)]
@@ -267,10 +262,7 @@ def _run(
 ) -> None:
     """Train with live progress, then show the final page. Ranks other than 0 train silently. place: the run's folder
     while it is trained."""
-    from rnncli import render
     from rnncli.cli.watching import JsonLines, Lines
-    from rnncli.records import Message
-    from rnncli.render.progress import LiveProgress
     from rnncli.runs.summary import closing, header
     from rnncli.runs.train import StoppedBySignal, run_training
 
@@ -302,7 +294,6 @@ def _run(
         shown += _final_page(job, outcome, folder)
     else:
         shown.append(Message(tr("fast development run: everything works, nothing is kept"), "note"))
-    from dataclasses import replace
 
     render.show(replace(page, records=shown), ascii=settings.ascii)
 
@@ -310,7 +301,6 @@ def _run(
 def _final_page(job: Job, outcome: Outcome, folder: Path) -> list[Record]:
     """The final page: the run's results, where it was saved, and the next commands."""
     from rnncli.loggers import LOGGERS
-    from rnncli.records import Commands, Message
     from rnncli.runs.folder import typed_run
 
     run = typed_run(folder)
