@@ -174,7 +174,11 @@ def _reject_conflicts(modes: Mapping[str, object]) -> None:
 def _shown(recipe: Recipe, modes: Mapping[str, object]) -> bool:
     """Whether the options only show the recipe; if so, shows it."""
     if modes["--print-config"]:
-        _print_config(recipe, bool(modes["--json"]))
+        from rnncli.recipe import plain, print_config
+
+        table = print_config(recipe.document, recipe.config)
+        page = Page("rnncli/config/1", recipe.name, [table], plain(recipe.config))
+        deliver(lambda: page, json=bool(modes["--json"]))
     elif modes["--code"]:
         from rnncli.runs import script
 
@@ -233,13 +237,6 @@ def _notes(recipe: Recipe, rank: int) -> None:
             note(sentence)
 
 
-def _print_config(recipe: Recipe, json: bool) -> None:
-    from rnncli.recipe import plain, print_config
-
-    table = print_config(recipe.document, recipe.config)
-    deliver(lambda: Page("rnncli/config/1", recipe.name, [table], plain(recipe.config)), json=json)
-
-
 def _dry_run(job: Job, json: bool) -> None:
     from rnncli.runs.dryrun import dry_run
 
@@ -294,7 +291,6 @@ def _run(
         shown += _final_page(job, outcome, folder)
     else:
         shown.append(Message(tr("fast development run: everything works, nothing is kept"), "note"))
-
     render.show(replace(page, records=shown), ascii=settings.ascii)
 
 

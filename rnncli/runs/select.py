@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from rnncli.errors import RnncliError, UsageError
 from rnncli.locale import tr
@@ -12,7 +12,16 @@ from rnncli.recipe.parse import flow_text
 from rnncli.records import Json
 from rnncli.runs.read import RunSummary
 
-OWN = ("run", "task", "metric", "score", "state", "epochs", "time", "when")
+OWN: Mapping[str, Callable[[RunSummary], Json]] = {
+    "run": lambda run: str(run.folder),
+    "task": lambda run: run.settings.get("task"),
+    "metric": lambda run: run.best_by,
+    "score": lambda run: run.score,
+    "state": lambda run: run.state,
+    "epochs": lambda run: run.last_epoch,
+    "time": lambda run: run.seconds,
+    "when": lambda run: run.modified,
+}
 
 
 def matching(runs: Sequence[RunSummary], where: Sequence[str]) -> list[RunSummary]:
@@ -74,17 +83,7 @@ def _rank(run: RunSummary, key: str) -> tuple[object, ...]:
 
 
 def _value(run: RunSummary, key: str) -> Json:
-    own: dict[str, Json] = {
-        "run": str(run.folder),
-        "task": run.settings.get("task"),
-        "metric": run.best_by,
-        "score": run.score,
-        "state": run.state,
-        "epochs": run.last_epoch,
-        "time": run.seconds,
-        "when": run.modified,
-    }
-    return own[key] if key in own else run.settings.get(key, run.metrics.get(key))
+    return OWN[key](run) if key in OWN else run.settings.get(key, run.metrics.get(key))
 
 
 def _same(value: Json, wanted: str) -> bool:
