@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, MutableMapping
 from functools import partial
 from pathlib import Path
 from textwrap import shorten
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from typer.core import CompletionItem  # type: ignore[attr-defined]  # Typer's own click has no public name
 
+from rnncli.names import CELLS, LOGGERS
 from rnncli.runs.folder import runs_here
 from rnncli.targets import RECIPES, WEIGHTS, find_target
 
@@ -90,24 +91,11 @@ def offers_of(metavar: str) -> Callable[[Context, str], Offers] | None:
     return None
 
 
-def _words(words: list[str], context: Context, incomplete: str) -> Offers:
+def _words(words: Iterable[str], context: Context, incomplete: str) -> Offers:
     yield from ((word, "") for word in words)
 
 
-def _loggers(context: Context, incomplete: str) -> Offers:
-    from rnncli.names import LOGGERS
-
-    yield from ((name, "") for name in LOGGERS)
-
-
-def _cells(context: Context, incomplete: str) -> Offers:
-    """Cell names; also after the last comma of a comma-separated list."""
-    from rnncli.names import CELLS
-
-    return _listed(list(CELLS), context, incomplete)
-
-
-def _listed(words: list[str], context: Context, incomplete: str) -> Offers:
+def _listed(words: Iterable[str], context: Context, incomplete: str) -> Offers:
     """Offers for the last element of a comma-separated list."""
     before, comma, _ = incomplete.rpartition(",")
     yield from ((before + comma + word, "") for word in words if word not in before.split(","))
@@ -206,8 +194,8 @@ _OFFERS: dict[str, Callable[[Context, str], Offers]] = {
     "TARGET": _targets,
     "RUN": _runs,
     "VIEW": _views,
-    "CELL": _cells,
-    "LOGGER": _loggers,
+    "CELL": partial(_listed, CELLS),
+    "LOGGER": partial(_words, LOGGERS),
     "PATH": _data,
     "KEY=VALUE": _keys,
     "KEY=A,B": _keys,

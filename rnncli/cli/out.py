@@ -16,6 +16,7 @@ from typing import TextIO
 from rnncli.cli.settings import settings
 from rnncli.locale import tr, with_language
 from rnncli.render import symbols
+from rnncli.render.lines import cells, wrap
 
 
 def open_streams() -> None:
@@ -74,8 +75,6 @@ def fitted(text: str, stream: TextIO) -> str:
     copied. For a stream that is not a terminal, the text as it is."""
     if not stream.isatty():
         return text
-    from rnncli.render.lines import cells, wrap
-
     width, lines = shutil.get_terminal_size().columns, list[str]()
     for line in text.split("\n"):
         if cells(line) <= width or re.search(r"[:：] *rnncli ", line):
