@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rnncli.device import borrowed
 from rnncli.errors import UsageError
 from rnncli.locale import tr
+from rnncli.records import Commands
 
 if TYPE_CHECKING:
     from rnncli.demos.user_values import File
@@ -110,7 +111,6 @@ def demo(
     from rnncli.demos.request import DemoRequest
     from rnncli.demos.settings import DemoOptions, Settings, Shown, known_options
     from rnncli.notebook import PageView
-    from rnncli.records import Commands
 
     cells = [] if cell is None else [cell] if isinstance(cell, str) else list(cell)
     asked = DemoOptions(

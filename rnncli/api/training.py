@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from os import PathLike, fspath
 from typing import TYPE_CHECKING
 
@@ -168,8 +169,6 @@ def sweep(
         >>> [row.status for row in done.rows()]
         ['done', 'done']
     """
-    from contextlib import closing
-
     from rnncli.sweeps.plan import make_plan
     from rnncli.sweeps.runner import begin
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rnncli import views
 from rnncli.errors import DataError, UsageError
 from rnncli.locale import tr
 from rnncli.targets.target import Target
@@ -63,19 +64,16 @@ def inspect(target: Target, request: InspectRequest, other: Target | None = None
 
     Raises UsageError (an option is not supported here), DataError (data or weights), Missing (memory).
     """
-    from rnncli.views import side_by_side
-
     page = _page(target, request)
     if other is None:
         return page
     second = _page(other, replace(request, cell=None, nonlinearity=None))
-    return side_by_side(page, second, (" ".join([Path(target.typed).name, *target.set_texts]), Path(other.typed).name))
+    names = " ".join([Path(target.typed).name, *target.set_texts]), Path(other.typed).name
+    return views.side_by_side(page, second, names)
 
 
 def inspect_module(module: nn.Module, x: Tensor, view: str, options: Options) -> Page:
     """The page of any module that contains a recurrent core and is called with one tensor. Raises UsageError."""
-    from rnncli import views
-
     InspectRequest(view, options).check(Target("weights", "", ""))
     subject = views.subject_of_model(module, x, title=type(module).__name__)
     return views.page(view, subject, options) if view else views.overview(subject)
@@ -97,8 +95,6 @@ def _subject(target: Target, request: InspectRequest) -> tuple[Subject, Options]
 
 
 def _page(target: Target, request: InspectRequest) -> Page:
-    from rnncli import views
-
     subject, options = _subject(target, request)
     return views.page(request.view, subject, options) if request.view else views.overview(subject)
 
@@ -121,7 +117,7 @@ def _of_task(target: Target, request: InspectRequest) -> Subject:
 
 
 def _of_weights(target: Target, request: InspectRequest) -> Subject:
-    from rnncli import views, weights
+    from rnncli import weights
 
     if target.sets:
         raise UsageError(tr("--set is for recipes: a weight file has no recipe keys"), where="--set")
