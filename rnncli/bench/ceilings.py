@@ -99,11 +99,6 @@ def square_ceiling(dtype: torch.dtype, device: torch.device) -> Ceiling:
     return product_rate(SQUARE, SQUARE, SQUARE, dtype, device)
 
 
-def serial_ceiling(batch: int, hidden: int, gates: int, dtype: torch.dtype, device: torch.device) -> Ceiling:
-    """The ceiling of one step's product, (B, H) x (H, G·H)."""
-    return product_rate(batch, hidden, gates * hidden, dtype, device)
-
-
 def call_seconds() -> float:
     """Seconds of one call of a torch operation with almost nothing to compute."""
     names = {"torch": torch, "x": torch.zeros(1, 2), "out": torch.zeros(1, 2)}

@@ -10,7 +10,7 @@ from functools import partial
 
 import torch
 
-from rnncli.bench.ceilings import Around, Ceiling, call_seconds, serial_ceiling, square_ceiling
+from rnncli.bench.ceilings import Around, Ceiling, call_seconds, product_rate, square_ceiling
 from rnncli.bench.measure import (
     ROUNDS,
     Arm,
@@ -227,7 +227,7 @@ def _figures(made: Prepared, plan: Plan, threads: int, arms: dict[str, Arm], cei
     """What bounds each engine on a row, with the current thread count."""
     row, setting, figures = made.row, made.setting, list[Figure]()
     cell = CELLS[row.cell]
-    serial = serial_ceiling(row.B, row.H, cell.num_gates, setting.dtype, setting.device)
+    serial = product_rate(row.B, row.H, cell.num_gates * row.H, setting.dtype, setting.device)
     bound = bounds(made, list(arms), BOUND_ROUNDS, plan.budget / 2)
     over = ""
     for engine, arm in arms.items():

@@ -197,7 +197,9 @@ def profile(recipe: Recipe, report: Report, *, rounds: int = ROUNDS, budget: flo
         parts = {part: median_high([turn[part] for turn in whole.turns[2:]]) for part in PARTS}
         faster = [one for one in tried if one.verdict == "faster"]
         best = max(faster, key=lambda one: one.ratio.value) if faster else None
-        count = sum(_count(job, batch) for batch in batches) / len(batches)
+        with torch.no_grad():
+            losses = [job.task.loss(job.config, job.model, batch.to(job.device), None) for batch in batches]
+        count = sum(loss.count for loss in losses) / len(losses)
         return Profile(
             job,
             own,
@@ -212,11 +214,6 @@ def profile(recipe: Recipe, report: Report, *, rounds: int = ROUNDS, budget: flo
             differences,
             count,
         )
-
-
-def _count(job: Job, batch: Batch) -> float:
-    with torch.no_grad():
-        return job.task.loss(job.config, job.model, batch.to(job.device), None).count
 
 
 def _copy(job: Job) -> torch.nn.Module:

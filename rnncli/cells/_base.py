@@ -42,11 +42,6 @@ def _none(a: Tensor) -> Tensor:
 NONLINEARITIES: dict[str, Callable[[Tensor], Tensor]] = {"tanh": _tanh, "relu": _relu, "none": _none}
 
 
-def h_alone(spec: CoreSpec) -> dict[str, Shape]:
-    """The states of a cell with only h."""
-    return {"h": (spec.state_size,)}
-
-
 def gated(spec: CoreSpec, inputs: int) -> dict[str, Shape]:
     """Parameters as in torch's modules: for every gate W_ih x + b_ih + W_hh h + b_hh, W_hr for a projection."""
     rows = len(spec.rows) * spec.hidden_size
@@ -78,10 +73,6 @@ def uniform(name: str, parameter: Tensor, spec: CoreSpec) -> None:
     parameter.uniform_(-bound, bound)
 
 
-def as_drawn(name: str, parameter: Tensor, spec: CoreSpec) -> None:
-    """Default of `keep`: no special initialization for long memory."""
-
-
 def keep_biases(**values: float) -> Callable[[str, Tensor, CoreSpec], None]:
     """A `keep` that sets b_ih of these gates."""
 
@@ -92,16 +83,6 @@ def keep_biases(**values: float) -> Callable[[str, Tensor, CoreSpec], None]:
                 parameter[k * H : (k + 1) * H] = values[gate]
 
     return keep
-
-
-def no_gates(spec: CoreSpec) -> Collection[str]:
-    """Default of `summed`: no such gates."""
-    return ()
-
-
-def any_values(options: Mapping[str, OptionValue], hidden_size: int) -> dict[str, str]:
-    """Default of `fits`: all combinations of option values are valid."""
-    return {}
 
 
 Step = Callable[["Tensor", State, Weights], tuple[State, Gates]]
@@ -151,16 +132,16 @@ class Cell:
 
     step: Step
     equation: str | Callable[[CoreSpec], str]
-    states: Callable[[CoreSpec], dict[str, Shape]] = h_alone
+    states: Callable[[CoreSpec], dict[str, Shape]] = lambda spec: {"h": (spec.state_size,)}
     parameters: Callable[[CoreSpec, int], dict[str, Shape]] = gated
     draw: Callable[[str, Tensor, CoreSpec], None] = uniform
-    keep: Callable[[str, Tensor, CoreSpec], None] = as_drawn
+    keep: Callable[[str, Tensor, CoreSpec], None] = lambda name, parameter, spec: None
     gates: Mapping[str, Range] = field(default_factory=dict)
     rows: Callable[[CoreSpec], tuple[str, ...]] | None = None
     records: tuple[str, ...] = ()
     about: Mapping[str, str] = field(default_factory=dict)
     candidate: str = ""
-    two_biases: Callable[[CoreSpec], Collection[str]] = no_gates
+    two_biases: Callable[[CoreSpec], Collection[str]] = lambda spec: ()
     bounded: bool = False
     stateful: bool = True
     recurrent_weight: bool = True
@@ -171,11 +152,11 @@ class Cell:
     closed_form: tuple[str, ...] = ()
     formulas: Callable[[CoreSpec], str] | None = None
     options: Mapping[str, Option] = field(default_factory=dict)
-    fits: Callable[[Mapping[str, OptionValue], int], Mapping[str, str]] = any_values
+    fits: Callable[[Mapping[str, OptionValue], int], Mapping[str, str]] = lambda options, hidden_size: {}
     reads: bool = False
     drops: bool = False
     zoned: tuple[str, ...] = ("h",)
-    summed: Callable[[CoreSpec], Collection[str]] = no_gates
+    summed: Callable[[CoreSpec], Collection[str]] = lambda spec: ()
     written: Callable[[CoreSpec], Sequence[str]] | None = None
     two_forms: tuple[Step, Step] | None = None
     step_from_sums: Step | None = None

@@ -109,7 +109,8 @@ def _found(name: str, value: Tensor, noted: _Recorder, x: Tensor, others: Sequen
             continue
         if any(_same_memory(tensor, value) for tensor in call.read):
             break  # a view of an unknown tensor
-        holding = [k for k in sharing if _overlap(call.made[k], value)]
+        own = _offsets(value)
+        holding = [k for k in sharing if bool(torch.isin(_offsets(call.made[k]), own).any())]
         place = _place(name, value, number, call.made, holding[0]) if len(holding) == 1 else None
         if place is None or bool((place.out < 0).any()):
             raise CannotChange(name, tr("its elements are in several tensors"))
@@ -236,10 +237,6 @@ def _offsets(tensor: Tensor) -> Tensor:
     for axis, (size, stride) in enumerate(zip(tensor.shape, tensor.stride(), strict=True)):
         found += (torch.arange(size) * stride).view(-1, *[1] * (tensor.dim() - axis - 1))
     return found
-
-
-def _overlap(a: Tensor, b: Tensor) -> bool:
-    return bool(torch.isin(_offsets(a), _offsets(b)).any())
 
 
 def _equal(a: Tensor, b: Tensor) -> bool:

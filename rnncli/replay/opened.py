@@ -26,6 +26,8 @@ LONGEST = 22  # maximum characters of an inlined formula; longer ones get a name
 COMPARISONS = frozenset({"eq", "ne", "gt", "lt", "ge", "le"})
 # Operations that are inlined into the formula reading them.
 INLINE = frozenset({"neg", "rsub", "relu", "clamp", "clamp_min", "clamp_max", "logical_not"}) | COMPARISONS
+# Operations whose numeric operands are part of the formula.
+COUNTED = frozenset({"add", "sub", "rsub", "mul", "div", "pow", "clamp", "clamp_min", "clamp_max"}) | COMPARISONS
 
 
 Kind = Literal["input", "between", "gate", "state"]
@@ -294,7 +296,7 @@ class _Opening:
         for k, operand in enumerate(source.operands):
             if k in reads:
                 found.append(say(reads[k]))
-            elif isinstance(operand, int | float) and not isinstance(operand, bool) and _counts(source.name):
+            elif isinstance(operand, int | float) and not isinstance(operand, bool) and source.name in COUNTED:
                 found.append((f"{operand:g}", ATOM if operand >= 0 else SUM))
         upper = source.name == "clamp" and source.operands[1] is None  # clamp(max=1)
         return formula("clamp_max" if upper else source.name, found)
@@ -380,8 +382,3 @@ class _Opening:
             elif self._is_inline(node):
                 found += self._sources(node)
         return list(dict.fromkeys(found))
-
-
-def _counts(name: str) -> bool:
-    """Whether a numeric operand of the torch operation is part of the formula."""
-    return name in ("add", "sub", "rsub", "mul", "div", "pow", "clamp", "clamp_min", "clamp_max") or name in COMPARISONS

@@ -52,11 +52,6 @@ class Work:
     threads: int = 1
 
 
-def always(spec: CoreSpec, work: Work) -> bool:
-    """Default of `worth`: any work."""
-    return True
-
-
 @dataclass(frozen=True)
 class Engine:
     """The definition of an engine, `ENGINE` in its file.
@@ -73,7 +68,7 @@ class Engine:
     run: Callable[[nn.Module, CoreSpec, Sequence], tuple[Tensor, State]]
     refuses: Callable[[CoreSpec], str]
     faster: Callable[[CoreSpec, Work], float]
-    worth: Callable[[CoreSpec, Work], bool] = always
+    worth: Callable[[CoreSpec, Work], bool] = lambda spec, work: True
     reads_tables: bool = False
     needs: tuple[str, ...] = ()
     extra: str = ""

@@ -11,7 +11,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 
 from rnncli.cells import CELLS, CoreSpec, State, parameter_of, quiet_projections
 from rnncli.locale import tr
-from rnncli.nn.engines import Engine, Sequence, Work, call
+from rnncli.nn.engines import Engine, Sequence, call
 from rnncli.replay import initial_state
 
 
@@ -29,11 +29,6 @@ def refuses(spec: CoreSpec) -> str:
     if spec.options:
         what = spec.with_options
     return tr("engine torch has no module for {what}", what=what)
-
-
-def faster(spec: CoreSpec, work: Work) -> float:
-    """1: the baseline of the others."""
-    return 1.0
 
 
 def _layer_by_layer(core: nn.RNNBase, spec: CoreSpec, given: Sequence) -> tuple[Tensor, State]:
@@ -77,4 +72,4 @@ def _fused(core: nn.RNNBase, spec: CoreSpec, layer: int, x: Tensor | PackedSeque
     return found[0], found[1:]
 
 
-ENGINE = Engine(run, refuses, faster)
+ENGINE = Engine(run, refuses, lambda spec, work: 1.0)  # the baseline of the others
