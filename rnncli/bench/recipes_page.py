@@ -60,7 +60,7 @@ def page(found: Profile, name: str) -> Page:
     if found.epoch_end is not None:
         seconds = f"{found.epoch_end * 1e3:.3g}"
         verdicts.append([tr("each epoch"), tr("another {n} ms: evaluation, keeping the best weights", n=seconds)])
-    verdicts.append([tr("fastest"), _advice(found, name)])
+    verdicts.append([tr("fastest"), _advice(found)])
     if found.best is not None and found.best.candidate.precision == "bf16" and own.precision != "bf16":
         verdicts.append([tr("! bf16"), tr("lower precision: compare the losses before using it")])
     for engine, precision, why in dict.fromkeys((c.engine, c.precision, why) for c, why in found.failed.items()):
@@ -128,7 +128,7 @@ def _remark(one: Trial, own: Candidate) -> str:
     return (tr("unchanged") if one.candidate == own else tr(one.verdict)) + mark
 
 
-def _advice(found: Profile, name: str) -> str:
+def _advice(found: Profile) -> str:
     if found.best is None:
         return tr("nothing was clearly faster than the unchanged recipe: {sets}", sets=found.own.sets())
     ratio = f"{found.best.ratio.value:.2f}"

@@ -65,20 +65,6 @@ def formulas(spec: CoreSpec) -> str:
     )
 
 
-def written(spec: CoreSpec) -> tuple[str, ...]:
-    return (
-        "kept = log(sigmoid(a_f)) + m'",
-        "m = first(n', a_i, max(kept, a_i))",
-        "i = exp(a_i - m)",
-        "f = min(exp(kept - m), 1)",
-        "z = tanh(a_z)",
-        "o = sigmoid(a_o)",
-        "c = f·c' + i·z",
-        "n = f·n' + i",
-        "h = o·c/n",
-    )
-
-
 CELL = Cell(
     step,
     equation="c_t = f⊙c_(t-1) + i⊙z; n_t = f⊙n_(t-1) + i; h_t = o⊙c_t/n_t",
@@ -104,5 +90,15 @@ CELL = Cell(
     reads=True,
     drops=True,
     summed=lambda spec: ("i", "f", "z", "o"),
-    written=written,
+    written=lambda spec: (
+        "kept = log(sigmoid(a_f)) + m'",
+        "m = first(n', a_i, max(kept, a_i))",
+        "i = exp(a_i - m)",
+        "f = min(exp(kept - m), 1)",
+        "z = tanh(a_z)",
+        "o = sigmoid(a_o)",
+        "c = f·c' + i·z",
+        "n = f·n' + i",
+        "h = o·c/n",
+    ),
 )

@@ -44,11 +44,10 @@ _PLACE = re.compile(
 
 
 class _Cell(NamedTuple):
-    """The weights of one cell in one direction. place: its layer's group. name: of the layer. label: of the cell."""
+    """The weights of one cell in one direction. place: its layer's group. name: of the layer."""
 
     place: str
     name: str
-    label: str
     way: str
     stack: str
     arrays: Mapping[str, h5py.Dataset]
@@ -131,10 +130,9 @@ def _cells(root: Mapping[str, Stored]) -> Iterator[_Cell]:
         named = {name.partition(":")[0]: array for name, array in stored.arrays.items()}
         if home.endswith("vars"):
             named = {name: named[str(k)] for k, name in enumerate(_ARRAYS) if str(k) in named}
-            found = _placed(home.removesuffix("vars").removesuffix("/"), root, stored.label)
+            found = _placed(home.removesuffix("vars").removesuffix("/"), root)
         if _fits(named) and len(stored.arrays) == len(named):
-            place, name, label, way, stack = found or _placed_by_name(home)
-            yield _Cell(place, name, label, way, stack, named)
+            yield _Cell(*(found or _placed_by_name(home)), named)
 
 
 def _fits(named: Mapping[str, h5py.Dataset]) -> bool:
@@ -150,18 +148,18 @@ def _fits(named: Mapping[str, h5py.Dataset]) -> bool:
     return G in _CELLS and not rest and ("bias" not in named or named["bias"].shape in biases)
 
 
-def _placed(home: str, root: Mapping[str, Stored], label: str) -> tuple[str, str, str, str, str]:
-    """Keras 3: (group of the layer, its name, the cell's, direction, cell of a stack)."""
+def _placed(home: str, root: Mapping[str, Stored]) -> tuple[str, str, str, str]:
+    """Keras 3: (group of the layer, its name, direction, cell of a stack)."""
     found = _PLACE.match(home)
     assert found is not None
     place = found["layer"]
     own = root.get(f"{place}/vars")
     name = own.label if own is not None and own.label else re.sub(r"(?:^|(?<=/))[^/]*layers[^/]*/", "", place)
     place = place.replace("_layer_checkpoint_dependencies/", "layers/")
-    return place, name, label, found["way"] or "", found["stack"] or ""
+    return place, name, found["way"] or "", found["stack"] or ""
 
 
-def _placed_by_name(home: str) -> tuple[str, str, str, str, str]:
+def _placed_by_name(home: str) -> tuple[str, str, str, str]:
     """The same for an older file: `model_weights/bi/bi/forward_lstm/lstm_cell`."""
     parts = home.split("/")
     label = parts.pop() if re.search(r"cell(_\d+)?$", parts[-1]) and len(parts) > 1 else ""
@@ -169,7 +167,7 @@ def _placed_by_name(home: str) -> tuple[str, str, str, str, str]:
     parts = parts[:-1] if stack else parts
     way = parts[-1].partition("_")[0] if re.match("(?:forward|backward)_", parts[-1]) and len(parts) > 1 else ""
     parts = parts[:-1] if way else parts
-    return "/".join(parts), parts[-1], label, way, stack
+    return "/".join(parts), parts[-1], way, stack
 
 
 def _layers(cells: Iterable[_Cell], model: Model, reader: Reader) -> list[Layer]:
