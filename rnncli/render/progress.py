@@ -61,12 +61,10 @@ class LiveProgress:
         """Show `done` of `total` and the fields, if due. A callable is only called then. what: the unit of the
         count."""
         now = self._clock()
-        if now < self._next:
-            if self._begun is None:
-                self._begun = now, done
-            return
         if self._begun is None:
             self._begun = now, done
+        if now < self._next:
+            return
         self._next = now + self._interval
         self._draw(done, total, fields() if callable(fields) else fields, now, f"{what} " if what else "")
 

@@ -9,6 +9,7 @@ from torch import Tensor
 from rnncli.locale import tr, trn
 from rnncli.records import Column, Entry, Message, Table
 from rnncli.render.numbers import number
+from rnncli.views._show import Part, table_of
 from rnncli.views._subject import Subject
 
 TOP = 3
@@ -78,23 +79,15 @@ def _each(subject: Subject, names: Sequence[str], before: Tensor, after: Tensor)
         text += " " + tr("It writes {n} tokens instead of {m}.", n=len(after), m=len(before))
     # output steps are input steps, unless a decoder reads what is given
     labels = None if "given" in subject.batch.extra else subject.input_labels(most)
-    columns = [
-        Column("t", "t", "count"),
-        *([] if labels is None else [Column("in", tr("in"), "code")]),
-        Column("before", tr("unchanged"), "code"),
-        Column("p_before", "p"),
-        Column("after", tr("changed"), "code"),
-        Column("p_after", "p"),
-        Column("differs", "", "text"),
-    ]
-    rows: list[list[Entry]] = []
-    for t in range(most):
-        cells: list[Entry] = [t, *([] if labels is None else [labels[t]])]
-        for found in best:
-            inside = t < len(found.values)
-            cells += [names[int(found.indices[t])], float(found.values[t])] if inside else [None, None]
-        rows.append([*cells, "*" if t in differ else ""])
-    return Message(text, "answer", name="answer"), Table("answers", columns, rows, cut_rows=SHOWN)
+    parts: list[Part] = [(Column("t", "t", "count"), range(most))]
+    if labels is not None:
+        parts.append((Column("in", tr("in"), "code"), labels))
+    for key, heading, (p, indices) in zip(("before", "after"), (tr("unchanged"), tr("changed")), best, strict=True):
+        beyond = [None] * (most - len(p))
+        parts.append((Column(key, heading, "code"), [*(names[k] for k in indices.tolist()), *beyond]))
+        parts.append((Column(f"p_{key}", "p"), [*p.tolist(), *beyond]))
+    parts.append((Column("differs", "", "text"), ["*" if t in differ else "" for t in range(most)]))
+    return Message(text, "answer", name="answer"), table_of("answers", parts, cut_rows=SHOWN)
 
 
 def _numbers(before: Tensor, after: Tensor) -> tuple[Message, Table]:
@@ -109,11 +102,10 @@ def _numbers(before: Tensor, after: Tensor) -> tuple[Message, Table]:
         )  # fmt: skip
     else:
         text = tr("The prediction does not change.")
-    columns = [
-        Column("t", tr("step"), "count"),
-        Column("before", tr("unchanged"), "vector"),
-        Column("after", tr("changed"), "vector"),
-        Column("apart", tr("apart")),
+    parts: list[Part] = [
+        (Column("t", tr("step"), "count"), range(T)),
+        (Column("before", tr("unchanged"), "vector"), before[:T].tolist()),
+        (Column("after", tr("changed"), "vector"), after[:T].tolist()),
+        (Column("apart", tr("apart")), apart.tolist()),
     ]
-    rows: list[list[Entry]] = [[t, before[t].tolist(), after[t].tolist(), float(apart[t])] for t in range(T)]
-    return Message(text, "answer", name="answer"), Table("answers", columns, rows, cut_rows=SHOWN)
+    return Message(text, "answer", name="answer"), table_of("answers", parts, cut_rows=SHOWN)
