@@ -104,17 +104,22 @@ def _arguments(s: Settings) -> str:
     return ", ".join(["input_size=input_size", "hidden_size=hidden_size", *more])
 
 
+def _data(size: str, place: str, lstm: bool = False) -> str:
+    """x, and the initial states of this size."""
+    memory = f"memory = torch.zeros({size}){place}  # c: an LSTM has two states\n" if lstm else ""
+    return f"""
+# (seq, batch, features)
+dataset = torch.randn(seq_len, batch_size, input_size){place}
+hidden = torch.zeros({size}){place}
+{memory}"""
+
+
 def _cell(s: Settings) -> str:
     place, lstm = _place(s), len(spec_for(s).states) > 1
     step = "    hidden, memory = cell(input, (hidden, memory))" if lstm else "    hidden = cell(input, hidden)"
-    memory = f"memory = torch.zeros(batch_size, hidden_size){place}  # c: an LSTM has two states\n" if lstm else ""
     return f"""
 cell = torch.nn.{CELLS[s.cell].torch_class}Cell({_arguments(s)}){place}
-
-# (seq, batch, features)
-dataset = torch.randn(seq_len, batch_size, input_size){place}
-hidden = torch.zeros(batch_size, hidden_size){place}
-{memory}
+{_data("batch_size, hidden_size", place, lstm)}
 {_PRINTS.format(step=step)}"""
 
 
@@ -122,19 +127,12 @@ def _module(s: Settings) -> str:
     place, lstm = _place(s), len(spec_for(s).states) > 1
     directions = ", bidirectional=True" if s.bidirectional else ""
     rows = "num_layers * 2" if s.bidirectional else "num_layers"
-    memory = (
-        f"memory = torch.zeros({rows}, batch_size, hidden_size){place}  # c: an LSTM has two states\n" if lstm else ""
-    )
     states = "(hidden, memory)" if lstm else "hidden"
     return f"""\
 num_layers = {s.num_layers}  # cells stacked on each other; not the sequence length
 
 rnn = torch.nn.{CELLS[s.cell].torch_class}({_arguments(s)}, num_layers=num_layers{directions}){place}
-
-# (seq, batch, features)
-dataset = torch.randn(seq_len, batch_size, input_size){place}
-hidden = torch.zeros({rows}, batch_size, hidden_size){place}
-{memory}
+{_data(f"{rows}, batch_size, hidden_size", place, lstm)}
 output, {states} = rnn(dataset, {states})
 
 print('output size:', output.shape)
@@ -201,9 +199,5 @@ def _equation(s: Settings) -> str:
 # torch has no class for this cell: drawn as RNNCell draws its own
 bound = hidden_size**-0.5
 {lines}
-
-# (seq, batch, features)
-dataset = torch.randn(seq_len, batch_size, input_size){place}
-hidden = torch.zeros(batch_size, hidden_size){place}
-
+{_data("batch_size, hidden_size", place)}
 {_PRINTS.format(step=f"    hidden = {step}")}"""
