@@ -8,8 +8,7 @@ from rnncli.locale import tr
 from rnncli.records import CoreSteps, Recording
 from rnncli.replay import CoreTrace, Trace
 from rnncli.targets import Target
-from rnncli.views import Options
-from rnncli.views._show import joined, name_of, place, places, recorded
+from rnncli.views._show import joined, name_of, place, recorded
 from rnncli.views._subject import Subject
 
 UNITS = 64  # maximum units per module
@@ -34,10 +33,7 @@ def record(target: Target, samples: int, of: int = 1) -> list[Recording]:
 
 def _recording(seen: Subject, name: str, sample: int, most: int) -> Recording:
     made = seen.trace()
-    a_step = sum(
-        len(places(core.spec, Options())) * len(recorded(core)) * min(UNITS, core.spec.hidden_size)
-        for core in made.cores
-    )
+    a_step = sum(len(core.spec.places) * len(recorded(core)) * min(UNITS, core.spec.hidden_size) for core in made.cores)
     steps = max(1, min(STEPS, most // max(1, a_step)))
     return Recording(name, _title(seen, made, sample), [_core(seen, made, core, steps) for core in made.cores])
 
@@ -49,7 +45,7 @@ def _core(seen: Subject, made: Trace, core: CoreTrace, most: int) -> CoreSteps:
         f"{place(layer, direction)}.{quantity}": made.vectors(
             f"{made.prefix(core)}{place(layer, direction)}.{quantity}"
         )[:steps, 0, :UNITS].tolist()
-        for layer, direction in places(core.spec, Options())
+        for layer, direction in core.spec.places
         for quantity in recorded(core)
     }
     labels = seen.labels(core)

@@ -172,11 +172,9 @@ def _record(record: Record) -> str:
     if isinstance(record, Table):
         return _table(record)
     if isinstance(record, Checks):
-        lines = [rf"\textbf{{{text(record.title)}}}\par"] if record.title else []
-        return _list(lines, [_check(check) for check in record.checks])
+        return _list(record.title, [_check(check) for check in record.checks])
     if isinstance(record, Commands):
-        lines = [rf"\textbf{{{text(record.title)}}}\par"] if record.title else []
-        return _list(lines, [rf"\texttt{{{text(command)}}} {text(about)}" for command, about in record.commands])
+        return _list(record.title, [rf"\texttt{{{text(command)}}} {text(about)}" for command, about in record.commands])
     if isinstance(record, Message) and record.kind == "formula":
         return "\n\n".join(map(_formula, filter(None, record.text.split("\n"))))
     if isinstance(record, Message) and record.kind != "code":
@@ -195,10 +193,10 @@ def _check(check: Check) -> str:
     return ("ok" if check.ok else r"\textbf{FAILED}") + f" {text(check.text)}" + (text(f": {found}") if found else "")
 
 
-def _list(lines: Sequence[str], items: Sequence[str]) -> str:
-    if not items:
-        return "\n".join(lines)
-    return "\n".join([*lines, r"\begin{itemize}", *(rf"\item {item}" for item in items), r"\end{itemize}"])
+def _list(title: str, items: Sequence[str]) -> str:
+    lines = [rf"\textbf{{{text(title)}}}\par"] if title else []
+    lines += [r"\begin{itemize}", *(rf"\item {item}" for item in items), r"\end{itemize}"] if items else []
+    return "\n".join(lines)
 
 
 def _typewriter(lines: Iterable[str]) -> str:

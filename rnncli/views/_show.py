@@ -31,12 +31,11 @@ def places(spec: CoreSpec, options: Options, *, top: bool = False) -> list[tuple
     """(layer, direction) pairs to show; top: only the top layer unless --layer is given."""
     in_range(options.layer, spec.num_layers, "--layer")
     check_direction(spec, options.direction)
-    if options.layer is not None:
-        layers = [options.layer]
-    else:
-        layers = [spec.num_layers - 1] if top else list(range(spec.num_layers))
-    directions = range(spec.num_directions) if options.direction is None else [DIRECTIONS.index(options.direction)]
-    return [(layer, direction) for layer in layers for direction in directions]
+    only = spec.num_layers - 1 if options.layer is None and top else options.layer
+    way = None if options.direction is None else DIRECTIONS.index(options.direction)
+    return [
+        (layer, direction) for layer, direction in spec.places if only in (None, layer) and way in (None, direction)
+    ]
 
 
 def step_numbers(options: Options, T: int) -> list[int]:

@@ -23,8 +23,7 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
     record, check = walk(subject, made, core).picture(at, steps, moving=bool(options.animate))
     first = Message(about(subject, core), name="about")
     equation = Message(core.spec.equation, "formula", name="equation")
-    rows = core.spec.num_layers * core.spec.num_directions
     text = trn("Each of {T} steps is a column: the same cell with the same {p} parameters.",
                "Each of {T} steps is a column: the same {n} cells with the same {p} parameters.",
-               n=rows, T=subject.length(core, 0), p=f"{core.spec.num_parameters():,}")  # fmt: skip
+               n=len(core.spec.places), T=subject.length(core, 0), p=f"{core.spec.num_parameters():,}")  # fmt: skip
     return [*answer({"": text}), first, record, equation, Checks([check, replay_check(made)])]

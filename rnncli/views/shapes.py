@@ -179,11 +179,7 @@ def _hooks(
 def core_flops(spec: CoreSpec, x: Tensor | PackedSequence) -> int:
     """2 · steps · D · [G·H·(in + Hout) + P·H] over the layers; steps are those within the sequences."""
     steps = x.data.shape[0] if isinstance(x, PackedSequence) else prod(x.shape[:-1])
-    total = 0
-    for layer in range(spec.num_layers):
-        shapes = spec.parameter_shapes(layer)
-        total += sum(prod(size) for name, size in shapes.items() if name.startswith("weight"))
-    return 2 * steps * spec.num_directions * total
+    return 2 * steps * sum(prod(size) for name, size in spec.all_shapes().items() if name.startswith("weight"))
 
 
 def _core_gives(spec: CoreSpec, x: Tensor | PackedSequence, result: object) -> list[tuple[str, str, int]]:

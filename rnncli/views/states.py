@@ -43,7 +43,7 @@ def _answer(made: Trace, core: CoreTrace, steps: int) -> str:
     end = "output[-1]" if core.lengths is None else "output[len_b-1]"
     apart = _apart(at_end, torch.cat(list(last[-spec.num_directions :]), dim=1))
     if spec.num_layers > 1:
-        order = ", ".join(f"h_n[{k}] {place(*divmod(k, spec.num_directions))}" for k in range(len(last)))
+        order = ", ".join(f"h_n[{k}] {place(*one)}" for k, one in enumerate(spec.places))
         if not spec.bidirectional:
             return tr("Only for the top layer: h_n[-1] is {end} (difference {d}); layers are in order, {order}.",
                       end=end, order=order, d=number(apart))  # fmt: skip
@@ -67,8 +67,7 @@ def _table(core: CoreTrace, options: Options) -> Table:
     H, D, L = spec.state_size, spec.num_directions, spec.num_layers
     h_n = core.calls[-1].last[0].detach()  # (L·D, B, H)
     rows: list[list[Entry]] = []
-    for k in range(L * D):
-        layer, direction = divmod(k, D)
+    for k, (layer, direction) in enumerate(spec.places):
         size = "P" if spec.proj_size else "H"
         part = "" if D == 1 else (f", {size}:" if direction else f", :{size}")
         where = f"output[{'0' if direction else '-1'}, :{part}]" if layer == L - 1 else tr("not in output")
@@ -110,18 +109,11 @@ def _identities(made: Trace, core: CoreTrace) -> list[Check]:
     else:
         equal("forward", f"{end_name}[:, :H] = h_n[-2]", forward, h_n[-2])
         equal("backward", "output[0][:, H:] = h_n[-1]", output[0, :, H:], h_n[-1])
-    for layer in range(L):
-        for direction in range(D):
-            h = made[f"{prefix}{place(layer, direction)}.h"]
-            at = h[0] if direction else h[ends, rows]
-            k = layer * D + direction
-            step = "0" if direction else "T-1"
-            equal(
-                f"row-{k}",
-                f"h_n[{k}] = " + tr("{name} at t={step}", name=f"{place(layer, direction)}.h", step=step),
-                h_n[k],
-                at,
-            )
+    for k, (layer, direction) in enumerate(spec.places):
+        home, step = f"{place(layer, direction)}.h", "0" if direction else "T-1"
+        h = made[f"{prefix}{home}"]
+        text = f"h_n[{k}] = " + tr("{name} at t={step}", name=home, step=step)
+        equal(f"row-{k}", text, h_n[k], h[0] if direction else h[ends, rows])
     for k, state in enumerate(list(spec.states)[1:], 1):
         at_end = made[f"{prefix}{place(L - 1, 0)}.{state}"][ends, rows]
         text = tr("{name} at t={step}", name=f"{place(L - 1, 0)}.{state}", step="T-1")
