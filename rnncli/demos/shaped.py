@@ -77,13 +77,12 @@ class _Sizes:
         self.typed = set(self.found)
         self.gates = CELLS[settings.cell].num_gates
         starts = [f"{state}_0" for state in states_of()]
-        for name in file.tensors:
-            if name not in ("x", *starts):
-                self.stack(name)
+        weights = {name: given for name, given in file.tensors.items() if name not in ("x", *starts)}
+        for name in weights:
+            self.stack(name)
         directions = 2 if self.found.get("bidirectional", (False, ""))[0] else 1
-        for name, given in file.tensors.items():
-            if name not in ("x", *starts):
-                self.weight(name, given)
+        for name, given in weights.items():
+            self.weight(name, given)
         if "x" in file.tensors:
             self.x(file.tensors["x"])
         for name in starts:

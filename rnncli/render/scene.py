@@ -188,8 +188,7 @@ def plot(axes: Axes, scene: Scene, scale: float, family: Sequence[str]) -> None:
         points = list(zip(mark.points[::2], mark.points[1::2], strict=True))
         if mark.kind == "text":
             axes.text(
-                points[0][0],
-                points[0][1],
+                *points[0],
                 symbols.in_plot(mark.text),
                 fontsize=style.size * scale,
                 color=fill,

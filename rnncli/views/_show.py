@@ -33,9 +33,7 @@ def places(spec: CoreSpec, options: Options, *, top: bool = False) -> list[tuple
     check_direction(spec, options.direction)
     only = spec.num_layers - 1 if options.layer is None and top else options.layer
     way = None if options.direction is None else DIRECTIONS.index(options.direction)
-    return [
-        (layer, direction) for layer, direction in spec.places if only in (None, layer) and way in (None, direction)
-    ]
+    return [(layer, one) for layer, one in spec.places if only in (None, layer) and way in (None, one)]
 
 
 def step_numbers(options: Options, T: int) -> list[int]:

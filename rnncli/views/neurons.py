@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
-
 from rnncli.locale import tr
 from rnncli.records import Checks, ColouredText, Message, Record
+from rnncli.render.charts import scale
 from rnncli.render.numbers import number
 from rnncli.views._show import about, name_of, place, places, replay_check, state_vectors, step_numbers, unit_numbers
 from rnncli.views._subject import Subject
@@ -40,7 +39,8 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
                 units = sorted(spread.topk(min(MOST, len(spread))).indices.tolist())
             for unit in units:
                 values = h[:, unit].tolist()
-                low, high = _range(values, core.spec.is_bounded and state == "h")
+                # the colours' range is that of tanh, or symmetric about zero
+                low, high = (-1.0, 1.0) if core.spec.is_bounded and state == "h" else scale([values])
                 least, most = number(min(values)), number(max(values))
                 title = tr(
                     "{core} {home} unit {n}: from {low} to {high}", core=name, home=home, n=unit, low=least, high=most
@@ -49,11 +49,3 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
     if options.units is None:
         records.append(Message(tr("the units that vary most; --units 0-7 for others"), "note", name="chosen"))
     return [*records, Checks([replay_check(made)])]
-
-
-def _range(values: list[float], bounded: bool) -> tuple[float, float]:
-    """Range of the colours: that of tanh, otherwise symmetric about zero."""
-    if bounded:
-        return -1.0, 1.0
-    reach = max((abs(v) for v in values if math.isfinite(v)), default=0.0) or 1.0
-    return (-reach, reach) if any(v < 0 for v in values) else (0.0, reach)
