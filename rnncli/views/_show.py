@@ -112,7 +112,7 @@ def step_parts(subject: Subject, core: CoreTrace, steps: Sequence[int]) -> list[
 
 def table_of(name: str, parts: Sequence[Part], title: str = "", cut_rows: int | None = None) -> Table:
     """A table of columns with their cells."""
-    rows = list(zip(*(cells for _, cells in parts), strict=True))
+    rows = [list(row) for row in zip(*(cells for _, cells in parts), strict=True)]
     return Table(name, [column for column, _ in parts], rows, title=title, cut_rows=cut_rows)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from string import ascii_letters, digits
 
 import torch
@@ -14,7 +15,7 @@ from rnncli.locale import tr, trn
 from rnncli.records import Check, Checks, Column, Diagram, Entry, Message, Record, Table
 from rnncli.render.numbers import percent
 from rnncli.views._extraction import START, STRAY, Extracted, Visits, extract
-from rnncli.views._show import about, place, places, replay_check, state_vectors
+from rnncli.views._show import Part, about, place, places, replay_check, state_vectors, table_of
 from rnncli.views._subject import Subject
 from rnncli.views._view import BATCH, Options
 from rnncli.views.embeddings import plane
@@ -107,38 +108,26 @@ def verdict(found: Extracted, language: Automaton) -> str:
 def _states(found: Extracted, language: Automaton, at: list[int], visits: Visits, names: list[str]) -> Table:
     own, reached = found.automaton, language.access_words()
     words, states = own.access_words(), found.state_of.tolist()
-    wide = len(own.symbols) <= WIDE
-    rows: list[list[Entry]] = []
-    for state, moves in enumerate(own.transitions):
-        there = Counter(right for home, right in zip(states, at, strict=True) if home == state)
-        main = there.most_common(1)
-        rows.append(
-            [
-                names[state],
-                _written(words[state], own) if state in words else "",
-                own.answers[own.answer_of[state]],
-                there.total(),
-                *([names[after] if after != UNSEEN else "" for after in moves] if wide else []),
-                _written(reached[main[0][0]], language) if main else None,
-                main[0][1] / there.total() if main else None,
-            ]
-        )
-    columns = [
-        Column("state", tr("state"), "text"),
-        Column("after", tr("after"), "text"),
-        Column("answer", tr("answer"), "text"),
-        Column("visits", tr("visits"), "count"),
-        *(
-            [Column(f"on {symbol}", symbol, "text", group=tr("next state on")) for symbol in own.symbols]
-            if wide
-            else []
-        ),
-        Column("minimal", tr("after"), "text", group=tr("minimal automaton")),
-        Column("share", tr("share"), "percent", group=tr("minimal automaton")),
+    there = [Counter(right for home, right in zip(states, at, strict=True) if home == k) for k in range(len(names))]
+    main = [seen.most_common(1) for seen in there]
+    after = [_written(words[k], own) if k in words else "" for k in range(len(names))]
+    parts: list[Part] = [
+        (Column("state", tr("state"), "text"), names),
+        (Column("after", tr("after"), "text"), after),
+        (Column("answer", tr("answer"), "text"), [own.answers[answer] for answer in own.answer_of]),
+        (Column("visits", tr("visits"), "count"), [seen.total() for seen in there]),
     ]
+    if len(own.symbols) <= WIDE:
+        for symbol, moves in zip(own.symbols, zip(*own.transitions, strict=True), strict=True):
+            column = Column(f"on {symbol}", symbol, "text", group=tr("next state on"))
+            parts.append((column, [names[k] if k != UNSEEN else "" for k in moves]))
+    minimal = [_written(reached[best[0][0]], language) if best else None for best in main]
+    shares = [best[0][1] / seen.total() if best else None for best, seen in zip(main, there, strict=True)]
+    parts.append((Column("minimal", tr("after"), "text", group=tr("minimal automaton")), minimal))
+    parts.append((Column("share", tr("share"), "percent", group=tr("minimal automaton")), shares))
     caption = trn("{n} cluster of h", "{n} clusters of h", n=found.clusters)
     caption += "; " + tr("the minimal automaton: {n}", n=trn("{n} state", "{n} states", n=len(language.transitions)))
-    return Table("states", columns, rows, caption=caption, cut_rows=SHOWN)
+    return replace(table_of("states", parts, cut_rows=SHOWN), caption=caption)
 
 
 def _moves(found: Extracted, language: Automaton, visits: Visits, names: list[str]) -> Table:
