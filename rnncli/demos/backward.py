@@ -52,15 +52,10 @@ def explanations(net: Network, trace: Trace, shown: Shown) -> tuple[list[records
             tr("--explain-backward would write too many lines"), todo=tr("choose a later step or fewer units")
         )
     chain = _Chain(net, trace, min(steps), shown)
-    tables: list[records.Record] = [
-        explained_table(
-            net,
-            f"backward.{t}",
-            tr("back through step {t}", t=t),
-            [(u, term) for u in units for term in chain.terms(t, u)],
-        )
-        for t in range(s.seq_len - 1, chain.first - 1, -1)
-    ]
+    tables: list[records.Record] = []
+    for t in range(s.seq_len - 1, chain.first - 1, -1):
+        terms = [(u, term) for u in units for term in chain.terms(t, u)]
+        tables.append(explained_table(net, f"backward.{t}", tr("back through step {t}", t=t), terms))
     weights = [(u, term) for u in units for term in chain.weights(u)]
     last = s.seq_len - 1
     title = tr("the weights, over step {t}", t=last)

@@ -51,12 +51,11 @@ class Settings:
 
     def __post_init__(self) -> None:
         for name in _SIZES:
-            if not 1 <= getattr(self, name) <= _MOST:
-                raise UsageError(
-                    tr("{option} is {n}, but must be at least 1", option=option(name), n=getattr(self, name))
-                    if getattr(self, name) < 1
-                    else tr("{option} is too large", option=option(name))
-                )
+            n, flag = getattr(self, name), option(name)
+            if n < 1:
+                raise UsageError(tr("{option} is {n}, but must be at least 1", option=flag, n=n))
+            if n > _MOST:
+                raise UsageError(tr("{option} is too large", option=flag))
         for name, known in (
             ("cell", names.CELLS),
             ("nonlinearity", names.NONLINEARITIES),

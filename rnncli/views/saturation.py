@@ -39,6 +39,11 @@ class Signal:
     kind: Range
 
     @property
+    def bad(self) -> int:
+        """How many values are NaN or infinite."""
+        return int((~self.values.isfinite()).sum())
+
+    @property
     def low(self) -> Tensor:
         """(N, H) bool: closed."""
         return self.values < SHUT if self.kind == "sigmoid" else torch.zeros_like(self.values, dtype=torch.bool)
@@ -77,12 +82,9 @@ def signals(made: Trace, core: CoreTrace, layer: int, direction: int, options: O
     prefix, gates = made.prefix(core), CELLS[core.spec.cell].gates
     x = made[f"{prefix}x"]
     T, B = x.shape[:2]
-    at = torch.ones(T, B, dtype=torch.bool)
-    if core.lengths is not None:
-        at = torch.arange(T).unsqueeze(1) < core.lengths.cpu().unsqueeze(0)
-    chosen = torch.zeros(T, dtype=torch.bool)
-    chosen[step_numbers(options, T)] = True
-    at = at & chosen.unsqueeze(1)
+    lengths = torch.full((B,), T) if core.lengths is None else core.lengths.cpu()
+    chosen = torch.isin(torch.arange(T), torch.tensor(step_numbers(options, T)))
+    at = (torch.arange(T).unsqueeze(1) < lengths) & chosen.unsqueeze(1)
     found = []
     kinds: dict[str, Range] = {f"gate.{gate}": kind for gate, kind in gates.items()}
     kinds |= dict.fromkeys(reversed(core.spec.states), "free")
@@ -103,10 +105,9 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
         for layer, direction in places(core.spec, options):
             found = signals(made, core, layer, direction, options)
             records += _shown(core, layer, direction, found, options)
-            bad = sum(int((~signal.values.isfinite()).sum()) for signal in found)
             name, home = name_of(core), place(layer, direction)
             text = tr("{core} {home}: every gate and state is finite", core=name, home=home)
-            checks.append(Check(f"{name}-{home}-finite", bad == 0, text))
+            checks.append(Check(f"{name}-{home}-finite", not any(signal.bad for signal in found), text))
     return [*records, Checks([*checks, replay_check(made)])]
 
 
@@ -114,12 +115,10 @@ def _shown(core: CoreTrace, layer: int, direction: int, found: list[Signal], opt
     home = f"{name_of(core)} {place(layer, direction)}"
     rows: list[list[Entry]] = []
     for signal in found:
-        bad = int((~signal.values.isfinite()).sum())
         low = float(signal.low.double().mean()) if signal.kind == "sigmoid" else None
         high = float(signal.high.double().mean()) if signal.kind != "free" else None
-        rows.append(
-            [signal.name, float(signal.values.mean()), low, high, len(signal.dead()), len(signal.doubles()), bad]
-        )
+        doubled = len(signal.dead()), len(signal.doubles())
+        rows.append([signal.name, float(signal.values.mean()), low, high, *doubled, signal.bad])
     columns = [
         Column("signal", tr("gate, state"), "text"),
         Column("mean", tr("mean")),
