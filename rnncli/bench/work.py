@@ -137,9 +137,9 @@ def require_equal(expected: Sequence[Tensor], found: Sequence[Tensor], name: str
         raise CheckFailed(tr("{name} returned results of other shapes", name=name), todo=tr("it is not timed"))
     difference = 0.0
     for one, other in zip(expected, found, strict=True):
-        scale = max(float(one.abs().max()), 1e-30) if one.numel() else 1.0
-        apart = float((one - other).abs().max()) / scale if one.numel() else 0.0
-        difference = max(difference, apart if apart == apart else float("inf"))
+        if one.numel():
+            apart = float((one - other).abs().max()) / max(float(one.abs().max()), 1e-30)
+            difference = max(difference, apart if apart == apart else float("inf"))
     if difference > tolerance:
         raise CheckFailed(
             tr("{name} computes something else: relative difference {diff}", name=name, diff=difference),

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from rnncli.cells import State, spec_of
 from rnncli.data.batch import Batch
 from rnncli.nn.frontends import TokenEmbedding
+from rnncli.nn.heads import joined
 from rnncli.nn.model import Outputs
 from rnncli.nn.recurrent import Core, run
 
@@ -45,7 +46,6 @@ class WordsAndCharacters(nn.Module):
         inside = lengths > 0
         letters = self.letters(characters[inside].t())  # (longest, N, character embedding size), N words in the batch
         _, last = run(self.characters, letters, lengths[inside], engine=self.engine)
-        ends = last[0][-spec.num_directions :]  # (D, N, H): the top layer's last states
         spelling = words.new_zeros(*inside.shape, spec.output_size)
-        spelling[inside] = ends.transpose(0, 1).flatten(1).to(spelling.dtype)
+        spelling[inside] = joined(last, spec.output_size).to(spelling.dtype)
         return torch.cat((words, spelling), dim=2)

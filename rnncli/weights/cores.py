@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
+from itertools import count, product
 
 import torch
 from torch import Tensor
@@ -199,15 +199,9 @@ def _core(prefix: str, part: Mapping[str, Tensor], cell: str | None, nonlinearit
         )
     found = cell or min(fitting, key=lambda name: (name not in CELLS.files, CELLS[name].torch_class is None))
     taken, unasked = chosen_nonlinearity(found, nonlinearity)
-    layers = 0
-    while parameter_name("weight_ih", layers, 0) in part:
-        layers += 1
-    spec = replace(
-        fitting[found],
-        nonlinearity=taken,
-        num_layers=layers,
-        bidirectional="weight_ih_l0_reverse" in part,
-    )
+    layers = next(k for k in count() if parameter_name("weight_ih", k, 0) not in part)
+    both = "weight_ih_l0_reverse" in part
+    spec = replace(fitting[found], nonlinearity=taken, num_layers=layers, bidirectional=both)
     unknown = []
     others = [name for name in fitting if name != found]
     if cell is None and others:
