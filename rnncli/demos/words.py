@@ -70,26 +70,20 @@ def _count(net: Network) -> str:
     """`W_ih 2·4 + W_hh 2·2 + b_ih 2 + b_hh 2`; several layers as D·(G·H·(in + H) + 2·G·H) each."""
     s, spec = net.settings, net.spec
     rows = f"{spec.num_gates}·{s.hidden_size}" if spec.num_gates > 1 else f"{s.hidden_size}"
+    every = spec.num_gates * s.hidden_size
     if s.single:
         counts = []
         for name, (first, *more) in spec.parameter_shapes(0).items():
-            head = rows if first == spec.num_gates * s.hidden_size else str(first)
+            head = rows if first == every else str(first)
             counts.append(f"{WRITTEN.get(name, name)} {'·'.join([head, *map(str, more)])}")
         return " + ".join(counts)
     parts: list[str] = []
     for layer in range(s.num_layers):
-        columns: list[str] = []
-        others: list[str] = []
-        biases = 0
-        for shape in spec.parameter_shapes(layer).values():
-            if shape[0] != spec.num_gates * s.hidden_size or len(shape) > 2:
-                others.append("·".join(map(str, shape)))
-            elif len(shape) == 2:
-                columns.append(str(shape[1]))
-            else:
-                biases += 1
-        one = f"{rows}·({' + '.join(columns)})" + (f" + {biases}·{rows}" if biases else "")
-        one = " + ".join([one, *others])
+        shapes = list(spec.parameter_shapes(layer).values())
+        columns = " + ".join(str(shape[1]) for shape in shapes if shape[0] == every and len(shape) == 2)
+        biases = [f"{shapes.count((every,))}·{rows}"] * ((every,) in shapes)
+        others = ["·".join(map(str, shape)) for shape in shapes if shape[0] != every or len(shape) > 2]
+        one = " + ".join([f"{rows}·({columns})", *biases, *others])
         parts.append(f"2·({one})" if s.bidirectional else one)
     if s.num_layers > 2:  # all layers but the first are the same size
         parts = [parts[0], f"{s.num_layers - 1}·({parts[1]})"]
