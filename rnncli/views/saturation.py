@@ -11,7 +11,7 @@ from rnncli.cells import CELLS, Range
 from rnncli.locale import tr
 from rnncli.records import Check, Checks, Column, Entry, HeatMap, Message, Record, Table
 from rnncli.replay import CoreTrace, Trace
-from rnncli.views._show import about, name_of, place, places, replay_check, step_numbers, unit_numbers
+from rnncli.views._show import Part, about, name_of, place, places, replay_check, step_numbers, table_of, unit_numbers
 from rnncli.views._subject import Subject
 from rnncli.views._view import BATCH, Options
 
@@ -155,18 +155,12 @@ def _per_step(key: str, found: list[Signal]) -> list[Record]:
 def _per_unit(key: str, found: list[Signal], units: list[int]) -> Table:
     """How often each unit is saturated, and whether it is dead or a duplicate."""
     dead, doubles = set(found[-1].dead()), {b: a for a, b in found[-1].doubles()}
-    shown = [signal for signal in found if signal.kind != "free"]
-    shares = [(signal.low | signal.high).double().mean(0).tolist() for signal in shown]
-    h = found[-1].values
-    rows: list[list[Entry]] = []
-    for unit in units:
-        note = tr("dead") if unit in dead else (tr("= unit {n}", n=doubles[unit]) if unit in doubles else "")
-        rows.append([unit, *[share[unit] for share in shares], float(h[:, unit].min()), float(h[:, unit].max()), note])
-    columns = [
-        Column("unit", tr("unit"), "count"),
-        *[Column(f"{s.name}.saturated", s.name, "percent", group=tr("saturated")) for s in shown],
-        Column("min", tr("min h")),
-        Column("max", tr("max h")),
-        Column("note", "", "text"),
-    ]
-    return Table(f"{key}.units", columns, rows, cut_rows=SHOWN)
+    notes = [tr("dead") if k in dead else tr("= unit {n}", n=doubles[k]) if k in doubles else "" for k in units]
+    parts: list[Part] = [(Column("unit", tr("unit"), "count"), units)]
+    for signal in found:
+        if signal.kind != "free":
+            column = Column(f"{signal.name}.saturated", signal.name, "percent", group=tr("saturated"))
+            parts.append((column, (signal.low | signal.high).double().mean(0)[units].tolist()))
+    h = found[-1].values[:, units]
+    parts += [(Column("min", tr("min h")), h.amin(0).tolist()), (Column("max", tr("max h")), h.amax(0).tolist())]
+    return table_of(f"{key}.units", [*parts, (Column("note", "", "text"), notes)], cut_rows=SHOWN)
