@@ -101,7 +101,7 @@ def read_sequences(
         digest.update(repr((sequence.label, sequence.group, frames.shape, frames.dtype.str)).encode())
         if sequence.made is None:  # the last bit of a generated sequence may differ between machines
             digest.update(np.ascontiguousarray(frames).tobytes())
-        found.add(sequence, frames, held=sequence.frames is not None)
+        found.add(sequence, frames)
     found.fingerprint = digest.hexdigest()
     return found
 

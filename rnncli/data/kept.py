@@ -40,10 +40,9 @@ class Kept(Generic[ListedT, ArrayT]):
     def load(self, one: ListedT) -> ArrayT:
         """Its array. Raises DataError."""
 
-    def add(self, one: ListedT, array: ArrayT, *, held: bool = False) -> None:
-        """held: the array is in memory anyway."""
+    def add(self, one: ListedT, array: ArrayT) -> None:
         self._size += array.nbytes
-        if held or self._size <= KEEP:
+        if self._size <= KEEP:
             self._kept.append(array)
         self.listed.append(one)
         self.lengths.append(len(array))

@@ -9,7 +9,7 @@ import pytest
 from rnncli.data import frame_files, kept
 from rnncli.data.arrays import read_arrays
 from rnncli.data.frame_files import read_sequence
-from rnncli.data.images import list_sequences, read_sequences
+from rnncli.data.images import FrameSequence, list_sequences, read_sequences
 from rnncli.data.skipped import Skipped
 from rnncli.errors import DataError, Missing
 
@@ -160,6 +160,21 @@ def test_more_than_is_kept_is_read_again(tmp_path: Path, monkeypatch: pytest.Mon
     found = read_sequences(list_sequences(str(tmp_path), skipped, pattern="{label}_*.npy"), skipped)
     assert len(found._kept) == 2
     assert (found[3][..., 0] == FILMS[3]).all()
+
+
+def test_sequences_in_memory_come_after_others_that_are_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder for training beside an .npz for validation: every row is its own sequence."""
+    for n, film in enumerate(FILMS):
+        np.save(tmp_path / f"{'ab'[n % 2]}_{n}.npy", film)
+    monkeypatch.setattr(kept, "KEEP", 2 * FILMS[0].nbytes)
+    skipped = Skipped()
+    listed = list(list_sequences(str(tmp_path), skipped, pattern="{label}_*.npy"))
+    held = [FrameSequence(f"set.npz[{n}]", "a", frames=film[..., None] + 1) for n, film in enumerate(FILMS)]
+    found = read_sequences([*listed, *held], skipped)
+    for n, sequence in enumerate(found.listed):
+        assert (found[n] == sequence.load()).all(), n
 
 
 def test_sources_that_are_none(tmp_path: Path) -> None:
