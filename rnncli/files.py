@@ -1,5 +1,5 @@
 """File input and output: streaming reads of UTF-8 text, plain or .gz, with errors that give file, line and byte; atomic
-writes; a lock for folders."""
+writes; a lock for folders. In one file because all turn the errors of the system into the same messages."""
 
 from __future__ import annotations
 
@@ -70,6 +70,14 @@ def natural_order(name: str) -> list[tuple[int, int, str]]:
     return [(0, int(piece), piece) if i % 2 else (1, 0, piece) for i, piece in enumerate(pieces)]
 
 
+def require_regular(path: str | Path) -> None:
+    """Pipes and devices can block or never end, and files are read more than once. Raises DataError, and OSError."""
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        if os.path.isdir(path):
+            raise DataError(tr("is a folder; expected a file"), where=shown(path))
+        raise DataError(tr("is not a regular file"), where=shown(path), todo=tr("write its contents to a file first"))
+
+
 @contextmanager
 def open_binary(path: str | Path) -> Iterator[IO[bytes]]:
     """The file's bytes, decompressed for a name ending in .gz. All errors, then or later, are DataErrors."""
@@ -77,11 +85,7 @@ def open_binary(path: str | Path) -> Iterator[IO[bytes]]:
     if "\0" in where:
         raise DataError(tr("a file name cannot contain a NUL character"), where=repr(where))
     try:
-        # Pipes and devices can block or never end, and data is read more than once.
-        if not stat.S_ISREG(os.stat(path).st_mode):
-            if os.path.isdir(path):
-                raise DataError(tr("is a folder; expected a file"), where=where)
-            raise DataError(tr("is not a regular file"), where=where, todo=tr("write its contents to a file first"))
+        require_regular(path)
         with open(path, "rb") as raw:
             if where.endswith(".gz"):
                 with _Unpacking(raw, where) as inside:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import stat
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from rnncli.errors import DataError
-from rnncli.files import atomic_write, inside, read_json, shown
+from rnncli.files import atomic_write, inside, read_json, require_regular, shown
 from rnncli.locale import tr, trn
 from rnncli.records import Json, json_list, json_number, json_object
 
@@ -138,8 +136,7 @@ def _read_manifest(folder: Path) -> dict[str, list[_State]]:
 def _state(path: Path) -> _State:
     """State of the file on disk, compressed or not."""
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe would block
-            raise DataError(tr("is not a regular file"), where=shown(path))
+        require_regular(path)
         with open(path, "rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
             return file.tell(), digest

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from rnncli.errors import DataError
-from rnncli.files import inside, open_binary, read_json
+from rnncli.files import inside, open_binary, read_json, require_regular
 from rnncli.locale import tr
 from rnncli.weights.damage import why_not_pickled, why_not_safetensors
 
@@ -69,7 +69,9 @@ def _indexed(path: Path) -> Iterator[tuple[str, Tensor]]:
 
 @contextmanager
 def utf8_path(path: Path) -> Iterator[str]:
-    """The same file under a name that safetensors can open: it supports only UTF-8. Raises OSError."""
+    """The same file under a name that safetensors can open: it supports only UTF-8. Raises OSError, and
+    DataError for a pipe or a folder."""
+    require_regular(path)
     try:
         name = path.as_posix()
         name.encode()

@@ -226,6 +226,24 @@ def test_mutated_run_folders(
         record("inputs", f"run folders {slice_number}", tally.figures())
 
 
+def test_no_command_waits_for_a_pipe_in_a_run(
+    tmp_path: Path, runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A pipe in the place of any of its files, of a run that has ended and of one that has not."""
+    monkeypatch.chdir(tmp_path)
+    tally = Tally(capsys)
+    for name in ("run", "done"):
+        for file in sorted(path.relative_to(runs / name) for path in _files(runs / name)):
+            copy = tmp_path / name / file.name / "x"
+            shutil.copytree(runs / name, copy)
+            (copy / file).unlink()
+            os.mkfifo(copy / file)
+            for words in (["inspect", str(copy), "params"], ["export", str(copy), str(copy) + "-exported"]):
+                tally(words)
+            tally(["runs", "list", str(copy.parent)])
+    assert tally.codes[3] > tally.codes[0] / 4
+
+
 @pytest.mark.parametrize(
     ("name", "change", "words"),
     [
