@@ -4,7 +4,7 @@ No torch, no rich: values are Python numbers, strings and nested lists. A `Page`
 top to bottom, and data only for JSON and data files (complete tensors in full precision).
 
 Every record has a `name`, a stable identifier for JSON and tests, the same in every language; displayed texts (`title`,
-`label`, `text`) are translated by `rnncli.locale.tr`.
+`label`, `text`) are translated by `rnncli.locale.tr`. In one file because every renderer handles all of them.
 """
 
 from __future__ import annotations

@@ -73,3 +73,11 @@ def test_a_worn_phrase_is_found(worn: str) -> None:
 @pytest.mark.parametrize("worn", ["a folder is wanted", "the loop is told", "it stands for h"])
 def test_a_worn_phrase_of_code_is_found(worn: str) -> None:
     assert IN_CODE.search(worn)
+
+
+def test_a_long_file_says_why() -> None:
+    """Over 400 lines: its docstring says why it is in one file."""
+    for file in PACKAGE.rglob("*.py"):
+        text = file.read_text("utf-8")
+        if text.count("\n") > 400:
+            assert "in one file because" in str(ast.get_docstring(ast.parse(text))).lower(), file

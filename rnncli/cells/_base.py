@@ -1,4 +1,5 @@
 """What a cell file defines (`Cell`), and what a core is (`CoreSpec`). Imports no torch.
+Both are in one file because each is described by the other.
 
 Shapes: B batch, I input size, H hidden size, P proj_size (0: none), G gates.
 """

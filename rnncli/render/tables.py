@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 from rnncli.locale import tr
@@ -226,15 +227,13 @@ def _wrapped_widths(columns: list[Cells], view: View) -> list[int] | None:
 def _groups(columns: list[Cells], widths: list[int], gap: str) -> list[tuple[str, int, str]]:
     """(group heading, width, alignment) from left to right; adjacent columns of a group share a heading."""
     groups: list[tuple[str, int, str]] = []
-    previous = None
-    for column, width in zip(columns, widths, strict=True):
-        name = column.group
-        if name and name == previous:
-            _, before, _ = groups[-1]
-            groups[-1] = (name, max(before + len(gap) + width, cells(name)), "left")
+    for name, members in groupby(zip(columns, widths, strict=True), key=lambda pair: pair[0].group):
+        found = list(members)
+        if name and len(found) > 1:
+            whole = sum(width for _, width in found) + len(gap) * (len(found) - 1)
+            groups.append((name, max(whole, cells(name)), "left"))
         else:
-            groups.append((name, max(width, cells(name)), column.align))
-        previous = name
+            groups += [(name, max(width, cells(name)), column.align) for column, width in found]
     return groups
 
 
@@ -284,13 +283,9 @@ def _stacked(texts: list[str], columns: list[Cells], widths: list[int], gap: str
 def _widened(columns: list[Cells], widths: list[int], gap: str) -> list[int]:
     """Widen the last column of a group whose heading is wider than its columns."""
     widths = list(widths)
-    start = 0
-    while start < len(columns):
-        name, end = columns[start].group, start + 1
-        while name and end < len(columns) and columns[end].group == name:
-            end += 1
-        widths[end - 1] += max(0, cells(name) - sum(widths[start:end]) - len(gap) * (end - start - 1))
-        start = end
+    for name, places in groupby(range(len(columns)), key=lambda k: columns[k].group):
+        own = list(places)
+        widths[own[-1]] += max(0, cells(name) - sum(widths[k] for k in own) - len(gap) * (len(own) - 1))
     return widths
 
 
