@@ -30,6 +30,17 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+def on_first_use(package: str, homes: Mapping[str, str]) -> Callable[[str], object]:
+    """A package's `__getattr__`, which imports a name when it is first used. homes: name -> file of the package."""
+
+    def attribute(name: str) -> object:
+        if name in homes:
+            return getattr(import_module(f"{package}.{homes[name]}"), name)
+        raise AttributeError(f"module {package!r} has no attribute {name!r}")
+
+    return attribute
+
+
 class Registry(Mapping[str, T]):
     """Name -> what the file of that name defines, `what-if` of what_if.py. Files that begin with an underscore are no
     entries.

@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
@@ -103,22 +103,48 @@ class Commands(_Translated, TyperGroup):
         return super().resolve_command(ctx, args)
 
 
+LISTED = "--help"  # in place of a command: all of them, for their list, without their options
+
+
 def make_app(only: str = "") -> typer.Typer:
-    """The app with every installed command, or with only one: most commands take less time than to read the options of
-    all. Built once the language is known, because help texts are translated."""
+    """The app with every installed command, with only one, or LISTED: most commands take less time than to read the
+    options of all. Built once the language is known, because help texts are translated."""
     app = typer.Typer(cls=Commands, rich_markup_mode="rich", context_settings={"help_option_names": ["--help", "-h"]})
     app.callback(invoke_without_command=True)(_root)
     for group, lines in groups():
         for name, _ in lines:
-            if only not in ("", name):
+            if only not in ("", LISTED, name):
                 continue
             module = import_module(f"rnncli.cli.{name}")
             if hasattr(module, "app"):  # a command with subcommands
                 for inner in module.app.registered_commands:
                     inner.cls = Command
-                app.add_typer(module.app, name=name, cls=Commands, rich_help_panel=group)
+                app.add_typer(
+                    module.app if only != LISTED else _documented_app(module.app),
+                    name=name,
+                    cls=Commands,
+                    rich_help_panel=group,
+                )
             else:
-                app.command(name, cls=Command, rich_help_panel=group)(getattr(module, name))
+                function = getattr(module, name)
+                called = function if only != LISTED else _documented(function.__doc__)
+                app.command(name, cls=Command, rich_help_panel=group)(called)
+    return app
+
+
+def _documented(text: str | None) -> Callable[[], None]:
+    """A command with this help, without options."""
+
+    def command() -> None:
+        raise AssertionError("only listed")
+
+    command.__doc__ = text
+    return command
+
+
+def _documented_app(of: typer.Typer) -> typer.Typer:
+    app = typer.Typer(help=of.info.help)
+    app.callback()(_documented(None))
     return app
 
 
@@ -181,7 +207,9 @@ def _take_globals(args: list[str]) -> list[str]:
 
 
 def _command_of(words: list[str]) -> str:
-    """The command that is called; "" where the others are needed too: for help, completion and unknown names."""
+    """The command that is called, or LISTED; "" where all are needed: for completion and unknown names."""
+    if words in (["--help"], ["-h"]) and "_RNNCLI_COMPLETE" not in os.environ:
+        return LISTED
     first = next((word for word in words if word not in ("--quiet", "-q")), "")
     known = first in (name for _, lines in groups() for name, _ in lines)
     return first if known and "_RNNCLI_COMPLETE" not in os.environ else ""

@@ -18,7 +18,6 @@ from rnncli.cli.live import waiting
 from rnncli.cli.out import hand_over, note, tell
 from rnncli.cli.settings import settings
 from rnncli.errors import DataError, UsageError
-from rnncli.files import read_lines
 from rnncli.locale import tr, trn
 
 if TYPE_CHECKING:
@@ -148,6 +147,8 @@ def _predict_inputs(
 
 
 def _from_lines(run: Run, file: str, options: PredictOptions, failed: list[DataError]) -> Iterator[Prediction]:
+    from rnncli.files import read_lines
+
     lines = _stdin_lines() if file == "-" else (line for _, line in read_lines(file, raw=True))
     if run.task.input_kind(run.config) == "text":
         yield from run.task.predict_lines(run.config, run.model, run.fitted, lines, options)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING
 
 from rnncli.locale import tr
 from rnncli.records import HeatMap
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 SHOWN_FRAMES = 8  # of an image sequence
 SHOWN_POINTS = 48  # of a frame's longer side; larger frames are subsampled
@@ -42,6 +44,8 @@ class Confusion:
 
 def spectrogram(features: npt.ArrayLike, seconds: float) -> HeatMap:
     """The log-mel features of a clip, (T, mels), in nepers above the minimum. seconds: duration of a frame."""
+    import numpy as np
+
     bands = np.asarray(features, dtype=np.float64).T[::-1]  # (mels, T), high frequencies on top
     bands = bands - bands.min()
     return HeatMap(
@@ -57,6 +61,8 @@ def spectrogram(features: npt.ArrayLike, seconds: float) -> HeatMap:
 
 def frame_strip(frames: npt.NDArray[np.generic]) -> HeatMap:
     """The first frames of an image sequence, (T, height, width, C), side by side; channel mean, scaled to 0 ... 1."""
+    import numpy as np
+
     shown = np.asarray(frames[:SHOWN_FRAMES], dtype=np.float64).mean(axis=3)
     step = max(1, math.ceil(max(shown.shape[1:]) / SHOWN_POINTS))
     shown = shown[:, ::step, ::step]

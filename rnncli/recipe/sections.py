@@ -37,7 +37,7 @@ ESTIMATED = ("hidden_size", "embedding_size", "frame_size", "proj_size")  # too 
 class Section(BaseModel):
     """A mapping with known keys. Every field has a description."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, defer_build=True)
 
     @field_validator("*")
     @classmethod

@@ -6,12 +6,12 @@ Importing it is cheap: Rich, numpy and matplotlib are imported when first needed
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rnncli.errors import UsageError
 from rnncli.locale import tr
 from rnncli.records import Page
+from rnncli.registry import on_first_use
 
 if TYPE_CHECKING:
     from rnncli.render.documents import dump_json as dump_json
@@ -29,12 +29,7 @@ _HOMES = {
     "to_json": "documents",
     "to_text": "terminal",
 }
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(f"rnncli.render.{_HOMES[name]}"), name)
-    raise AttributeError(f"module 'rnncli.render' has no attribute {name!r}")
+__getattr__ = on_first_use(__name__, _HOMES)
 
 
 def render_file(page: Page, suffix: str) -> bytes:

@@ -13,7 +13,6 @@ from rnncli.locale import tr
 from rnncli.recipe import CoreSection, RecipeConfig, TrainSection
 from rnncli.records import Json, Record
 from rnncli.tasks.base import Better, Splits, Suggested, Suited
-from rnncli.tasks.inputs import suits
 from rnncli.tasks.inputs.labelled import LabelledFitted, LabelledInput
 from rnncli.tasks.inputs.sound import LabelledSound, NamedSound, suggest_pattern
 from rnncli.tasks.inputs.texts import TextData, TextFitted, TextInput, is_folder
@@ -139,6 +138,8 @@ class Classification(OneLabel[Config]):
         return [*super().summarize(config, model, splits, part), mistakes(found)]
 
     def suits(self, look: Look, config: Config) -> Suited | None:
+        from rnncli.tasks.inputs import suits
+
         spelled = config.data.tokens == "characters"
         return suits.labelled_texts(look, spelled) or (suits.named_sounds(look) if spelled else None)
 

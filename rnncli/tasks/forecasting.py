@@ -34,7 +34,6 @@ from rnncli.tasks.base import (
 )
 from rnncli.tasks.forecast_tables import forecast_curve, sample_table
 from rnncli.tasks.forecasts import Answer, naive, quantile_loss, score, simple_forecasts, written_like
-from rnncli.tasks.inputs import suits
 from rnncli.tasks.inputs.scaled import Fitted, Part
 from rnncli.tasks.inputs.series import last_windows, read_new_series, read_series, series_of, windows
 from rnncli.tasks.inputs.series_columns import Data, suggest_columns
@@ -134,6 +133,8 @@ class Forecasting(Task[Config, Fitted, Part]):
         return part, notes
 
     def suits(self, look: Look, config: Config) -> Suited | None:
+        from rnncli.tasks.inputs import suits
+
         return suits.series(look)
 
     def suggest_settings(self, path: str, config: Config | None = None) -> dict[str, Json]:

@@ -11,7 +11,6 @@ from pydantic import Field
 from rnncli.recipe import CoreSection, RecipeConfig, TrainSection
 from rnncli.records import Json, Record
 from rnncli.tasks.base import Better, Splits, Suited
-from rnncli.tasks.inputs import suits
 from rnncli.tasks.inputs.frames import FrameData, FrameFitted, FrameInput
 from rnncli.tasks.inputs.labelled import LabelledFitted
 from rnncli.tasks.one_label import AnyPart, OneLabel
@@ -67,6 +66,8 @@ class ImageSequences(OneLabel[Config]):
         return [*super().pictures(config, model, splits, part), found.shown()]
 
     def suits(self, look: Look, config: Config) -> Suited | None:
+        from rnncli.tasks.inputs import suits
+
         return suits.image_sequences(look)
 
     def suggest_settings(self, path: str, config: Config | None = None) -> dict[str, Json]:

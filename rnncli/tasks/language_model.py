@@ -33,7 +33,7 @@ from rnncli.tasks.base import (
     Suited,
     Task,
 )
-from rnncli.tasks.inputs import stream, suits
+from rnncli.tasks.inputs import stream
 from rnncli.tasks.inputs.stream import Data, Fitted, Part
 from rnncli.tasks.inputs.tokens import idle_embedding, not_known, number_values, token_front, token_values
 
@@ -124,6 +124,8 @@ class LanguageModel(Task[Config, Fitted, Part]):
         return stream.read_part(fitted, path)
 
     def suits(self, look: Look, config: Config) -> Suited | None:
+        from rnncli.tasks.inputs import suits
+
         return suits.plain_text(look, words=config.data.tokens != "characters")
 
     def suggest_settings(self, path: str, config: Config | None = None) -> dict[str, Json]:

@@ -9,7 +9,7 @@ from rnncli.errors import DataError
 from rnncli.files import open_binary, read_chunks
 from rnncli.locale import tr
 from rnncli.starters import data_wanted, packaged_recipes
-from rnncli.tasks.registry import load_recipe
+from rnncli.tasks.recipes import load_recipe
 
 
 @dataclass(frozen=True)

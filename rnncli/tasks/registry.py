@@ -5,21 +5,20 @@ Names are known without importing anything; a task is imported on first use, wit
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rnncli.errors import Fault, Missing, RecipeError
-from rnncli.locale import tr, trn
-from rnncli.recipe import Document, RecipeConfig, Sets, document_of, read_document, task_name, validate
+from rnncli.errors import Missing
+from rnncli.locale import tr
 from rnncli.registry import added, only, package_of
-from rnncli.tasks.base import AnyTask, Task
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
+
+    from rnncli.recipe import RecipeConfig
+    from rnncli.tasks.base import AnyTask
 
 GROUP = "rnncli.tasks"  # of entry points: `name = "package.module:TASK"`
 
@@ -59,6 +58,8 @@ def load_task(name: str) -> AnyTask:
         raise Missing(
             tr("task {name} of {package} cannot be loaded: {why}", name=name, package=package_of(entry), why=error)
         ) from error
+    from rnncli.tasks.base import Task
+
     if not isinstance(loaded, Task):
         raise Missing(
             tr(
@@ -74,47 +75,3 @@ def load_task(name: str) -> AnyTask:
 def config_class(name: str) -> type[RecipeConfig]:
     found: type[RecipeConfig] = load_task(name).config_class
     return found
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """A valid recipe. name: from its file name, for the run folder. note: a remark for the user."""
-
-    name: str
-    config: RecipeConfig
-    document: Document
-    note: str = ""
-    task: AnyTask = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "task", load_task(self.config.task))
-
-
-def load_recipe(
-    target: str | Mapping[str, object],
-    sets: Sets = (),
-    flags: Mapping[str, tuple[str, object]] | None = None,
-) -> Recipe:
-    """Load and validate the recipe `target`: a packaged name, a path to a YAML file, or its values as nested dicts.
-
-    sets: dotted key -> value, `{"model.cell": "gru"}`, or `a.b=value` texts, as after --set. flags: dotted key -> (the
-    flag as typed, value). Raises RecipeError with all errors, UsageError (unknown name), DataError (a file that cannot
-    be read). Reads no data, imports no torch.
-
-    >>> recipe = load_recipe("hello", {"model.cell": "gru"})
-    >>> recipe.config.model.cell, recipe.config.train.epochs
-    ('gru', 30)
-    """
-    if isinstance(target, str):
-        document = read_document(target, sets, flags)
-        name = Path(target).stem
-    else:
-        document, name = document_of(target, "recipe", sets, flags), str(target.get("task", "recipe"))
-    task = load_task(task_name(document, task_names()))
-    config: RecipeConfig = validate(document, task.config_class)
-    if config.train.best_by not in task.METRICS:  # for tasks that accept any text here
-        known, value = ", ".join(task.METRICS), repr(config.train.best_by)
-        what = tr("expected one of {names}, got {value}", names=known, value=value)
-        fault = Fault(document.mark("train.best_by"), "train.best_by", what)
-        raise RecipeError(trn("{n} error in the recipe", "{n} errors in the recipe", n=1), [fault], where=document.name)
-    return Recipe(name, config, document, document.note)

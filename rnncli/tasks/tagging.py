@@ -34,7 +34,6 @@ from rnncli.tasks.base import (
     loss_of_steps,
 )
 from rnncli.tasks.entities import OUTSIDE, Found, are_entity_tags
-from rnncli.tasks.inputs import suits
 from rnncli.tasks.inputs.sentences import TWO, Data, Fitted, Part, SentenceInput, batch_of, encoded
 from rnncli.tasks.inputs.tagged import GivenLines, suggest_tag
 from rnncli.tasks.inputs.tokens import not_known, number_values, token_values
@@ -106,6 +105,8 @@ class Tagging(Task[Config, Fitted, Part]):
         return self.input(config).read_part(fitted, path)
 
     def suits(self, look: Look, config: Config) -> Suited | None:
+        from rnncli.tasks.inputs import suits
+
         return suits.tagged(look)
 
     def suggest_settings(self, path: str, config: Config | None = None) -> dict[str, Json]:

@@ -39,7 +39,6 @@ from rnncli.tasks.base import (
     Suited,
     Task,
 )
-from rnncli.tasks.inputs import suits
 from rnncli.tasks.inputs.sound import SpokenData, read_clips, read_new_clips, script_values, suggest_speech
 from rnncli.tasks.inputs.sources import sources, split_rows
 from rnncli.tasks.inputs.tokens import token_values
@@ -126,6 +125,8 @@ class Transcription(Task[Config, Fitted, Part]):
         )
 
     def suits(self, look: Look, config: Config) -> Suited | None:
+        from rnncli.tasks.inputs import suits
+
         return suits.spoken(look)
 
     def suggest_settings(self, path: str, config: Config | None = None) -> dict[str, Json]:

@@ -33,7 +33,7 @@ from rnncli.tasks.base import (
     Task,
     loss_of_steps,
 )
-from rnncli.tasks.inputs import pairs, suits
+from rnncli.tasks.inputs import pairs
 from rnncli.tasks.inputs.pairs import Data, Fitted, Part
 from rnncli.tasks.inputs.tokens import not_known
 
@@ -94,6 +94,8 @@ class Translation(Task[Config, Fitted, Part]):
         return pairs.read_part(config.data, fitted, path)
 
     def suits(self, look: Look, config: Config) -> Suited | None:
+        from rnncli.tasks.inputs import suits
+
         return suits.pairs(look)
 
     def suggest_settings(self, path: str, config: Config | None = None) -> dict[str, Json]:

@@ -11,9 +11,9 @@ about them), reads one Trace of it, and returns records. Views never import each
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from rnncli.registry import on_first_use
 from rnncli.views._view import (
     BATCH,
     GROUPS,
@@ -47,12 +47,7 @@ _HOMES = {
     "subject_of_task": "_subject",
     "subject_of_weights": "_subject",
 }
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(f"rnncli.views.{_HOMES[name]}"), name)
-    raise AttributeError(f"module 'rnncli.views' has no attribute {name!r}")
+__getattr__ = on_first_use(__name__, _HOMES)
 
 
 __all__ = [

@@ -53,6 +53,23 @@ def test_a_command_alone_is_the_command_among_all() -> None:
         assert cli._command_of(words) == ""
 
 
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_the_list_of_commands_is_that_of_all_with_their_options(
+    language: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """--help alone does not read the options of every command, and shows the same."""
+    set_language(language)
+    shown = []
+    for listed in ("--help", ""):
+        monkeypatch.setattr(cli, "LISTED", listed)
+        cli._parser.cache_clear()
+        assert cli.run(["--help"]) == 0
+        shown.append(capsys.readouterr().out)
+    cli._parser.cache_clear()
+    assert shown[0] == shown[1]
+    assert any("一" <= letter <= "龥" for letter in shown[0]) == (language == "zh")
+
+
 def test_the_start_screen_shows_what_there_is(rnncli: Run) -> None:
     found = rnncli()
     assert (found.returncode, found.stderr) == (0, "")

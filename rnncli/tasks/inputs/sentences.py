@@ -13,7 +13,6 @@ from pydantic import Field
 from rnncli.data.batch import Batch, pad
 from rnncli.data.columns import Columns
 from rnncli.data.conllu import Layout, check_field
-from rnncli.data.ragged import Gathering, Ragged
 from rnncli.data.rows import ColumnRows
 from rnncli.data.skipped import Skipped
 from rnncli.data.source import fingerprint_of, name_of
@@ -28,6 +27,8 @@ from rnncli.tasks.inputs.tagged import tagged_file
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from rnncli.data.ragged import Ragged
 
 
 TWO = Columns("tabs", 2, 1)  # the default format (word, tab, tag) is not reported
@@ -106,6 +107,8 @@ class Rows(ColumnRows[Row]):
     @classmethod
     def of(cls, rows: Iterable[tuple[Sequence[str], Sequence[str | None]]]) -> Rows:
         """rows: (tokens, their labels)."""
+        from rnncli.data.ragged import Gathering
+
         all_tokens, all_labels = Gathering[str](), Gathering[str | None]()
         for tokens, labels in rows:
             all_tokens.add(tokens)

@@ -18,7 +18,6 @@ from rnncli.baselines.ngrams import LONGEST, NgramClassifier, thinned
 from rnncli.data.builtin import is_builtin
 from rnncli.data.folder import NamePattern, Sample, class_folder_fingerprint, read_class_folder
 from rnncli.data.given import texts_of_column
-from rnncli.data.ragged import Few, Gathering, GatheringPlaces, Numbering, Places, Ragged
 from rnncli.data.records import Delimiter
 from rnncli.data.rows import ColumnRows
 from rnncli.data.skipped import Skipped
@@ -47,6 +46,8 @@ from rnncli.tasks.labels import known_rows, label_vocab
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+    from rnncli.data.ragged import Few, Places, Ragged
 
 
 class Split(GroupedSplit):
@@ -112,6 +113,8 @@ class TextRows(ColumnRows[Row]):
 
     @classmethod
     def of(cls, rows: Iterable[Row]) -> TextRows:
+        from rnncli.data.ragged import Gathering, GatheringPlaces, Numbering
+
         places, tokens = GatheringPlaces(), Gathering[str]()
         labels, groups = Numbering[str](), Numbering[str]()
         for row in rows:

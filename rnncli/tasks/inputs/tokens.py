@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from rnncli.data.source import name_of
-from rnncli.data.vectors import MISSING, coverage, read_vectors
 from rnncli.data.vocab import JOINERS, SIGN, UNK, Kind, Vocab, glued
 from rnncli.locale import tr
 from rnncli.standalone import Code
@@ -30,6 +29,8 @@ def start_from_vectors(embedding: nn.Embedding, source: str, vocab: Vocab, count
     """Load a file's vectors into an embedding, in place; tokens without one keep a random vector of matching scale.
     counts: token counts in training. Returns notes. Raises DataError."""
     import torch
+
+    from rnncli.data.vectors import MISSING, coverage, read_vectors
 
     vectors = read_vectors(source, vocab, embedding.embedding_dim)
     there = torch.from_numpy(vectors.found) != MISSING
