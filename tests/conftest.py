@@ -113,4 +113,5 @@ def _english() -> Iterator[None]:
     """A command that ran in a test's own process may have changed the language."""
     before = locale.language()
     yield
+    locale.no_typed_language()
     locale.set_language(before)

@@ -58,12 +58,11 @@ def test_the_list_of_commands_is_that_of_all_with_their_options(
     language: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """--help alone does not read the options of every command, and shows the same."""
-    set_language(language)
     shown = []
     for listed in ("--help", ""):
         monkeypatch.setattr(cli, "LISTED", listed)
         cli._parser.cache_clear()
-        assert cli.run(["--help"]) == 0
+        assert cli.run(["--lang", language, "--help"]) == 0
         shown.append(capsys.readouterr().out)
     cli._parser.cache_clear()
     assert shown[0] == shown[1]
