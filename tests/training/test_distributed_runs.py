@@ -106,7 +106,7 @@ def test_stopped_then_killed_ends_as_if_nothing_had_been(tmp_path: Path, recipe:
     _, said = under_torchrun(tmp_path, ["--resume", "cut"], lambda: lines() > stopped + 1, killed)
     assert said.count("error:") == 1
     assert "one of the 2 training processes has exited or cannot be reached" in said
-    assert "go on from the last checkpoint: torchrun --nproc-per-node 2 -m rnncli train --resume cut" in said
+    assert "resume from the last checkpoint: torchrun --nproc-per-node 2 -m rnncli train --resume cut" in said
     assert "Signal 9 (SIGKILL)" in said  # torchrun's own report
 
     directly(tmp_path, "--resume", "cut")
