@@ -63,7 +63,7 @@ def test_killed_again_and_again(tmp_path: Path, kind: str) -> None:
         process = start(tmp_path, *COMMANDS[kind], "--out", "cut", "--json")
         before = results(tmp_path / "cut")
         try:
-            out = process.communicate(timeout=rng.uniform(0.2, 0.6) * took)[0]
+            out = process.communicate(timeout=rng.uniform(0.2, 0.4) * took)[0]
             break
         except subprocess.TimeoutExpired:
             process.kill()
