@@ -57,13 +57,13 @@ def this_process() -> Process:
 @contextmanager
 def borrowed() -> Iterator[None]:
     """Restore torch's thread count, random state and flush-denormal setting afterwards, for functions called from
-    programs."""
+    programs. A GPU that the program does not use yet is not touched."""
     import torch
 
     threads = torch.get_num_threads()
     flushed = not torch.tensor(5e-324, dtype=torch.float64).mul(1.0)
     try:
-        with torch.random.fork_rng():
+        with torch.random.fork_rng([torch.cuda.current_device()] if torch.cuda.is_initialized() else []):
             yield
     finally:
         torch.set_num_threads(threads)

@@ -110,3 +110,18 @@ def test_threads_sleep_while_they_wait_unless_the_environment_says_otherwise(
     assert found == (said or {"OMP_WAIT_POLICY": "passive"})
     for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
         monkeypatch.delenv(name, raising=False)
+
+
+def test_what_is_borrowed_touches_no_gpu_that_is_not_used_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Saving the random state of every GPU would warn where there are several, and fail where one is busy."""
+
+    def busy(number: int) -> None:
+        raise RuntimeError("CUDA error: all devices are busy or unavailable")
+
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_rng_state", busy)
+    before = torch.get_rng_state()
+    with device.borrowed():
+        torch.manual_seed(1)
+        torch.rand(3)
+    assert torch.equal(torch.get_rng_state(), before)

@@ -80,10 +80,10 @@ class Ragged(Rows[list[T]]):
 
 
 def _index(rows: Sequence[int] | Numbers) -> slice | Numbers:
-    """As an array index; for a range, a slice, which needs no memory."""
-    if not isinstance(rows, range):
-        return np.asarray(rows, np.int64)
-    return slice(rows.start, None if rows.stop < 0 else rows.stop, rows.step)
+    """As an array index; for an ascending range, a slice, which needs no memory."""
+    if isinstance(rows, range) and rows.step > 0:
+        return slice(rows.start, rows.stop, rows.step)
+    return np.asarray(rows, np.int64)
 
 
 def _chosen(rows: Indices, chosen: Sequence[int]) -> Indices:

@@ -140,6 +140,8 @@ def _state(path: Path) -> _State:
         with open(path, "rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
             return file.tell(), digest
+    except DataError as error:
+        raise _damaged(path, error.what) from error
     except FileNotFoundError:
         return None
     except OSError as error:

@@ -6,12 +6,13 @@ import random
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rnncli.data import ragged, stored
-from rnncli.data.ragged import Gathering, GatheringPlaces, GatheringTexts, Numbering, Ragged
+from rnncli.data.ragged import Few, Gathering, GatheringPlaces, GatheringTexts, Numbering, Ragged
 from rnncli.errors import CannotWrite
 
 ROWS = st.lists(st.lists(st.sampled_from(["a", "b", "cc", None, ""]), max_size=6), max_size=12)
@@ -116,3 +117,9 @@ def test_texts(texts: list[str]) -> None:
     assert list(found) == texts
     assert list(found[::2]) == texts[::2]
     assert list(found.chosen(range(len(texts) - 1, -1, -1))) == texts[::-1]
+
+
+def test_an_empty_descending_slice_is_empty() -> None:
+    found = Few(["a", "b", "c"], np.array([0, 1, 2]))
+    assert list(found[-10::-1]) == []
+    assert list(found[::-1]) == ["c", "b", "a"]
