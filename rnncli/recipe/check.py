@@ -253,11 +253,11 @@ def _nearest_key(config: type[RecipeConfig], key: str) -> str:
         return tr(names.TORCH_HABITS[key])
     section, _, name = key.rpartition(".")
     known = known_keys(config)
-    beside = [other.rpartition(".")[2] for other in known if other.rpartition(".")[0] == section]
+    siblings = [other.rpartition(".")[2] for other in known if other.rpartition(".")[0] == section]
     elsewhere = [other for other in known if other.rpartition(".")[2] == name and other.rpartition(".")[0]]
     if elsewhere:
         return tr("it belongs to {key}", key=elsewhere[0])
     others = names.cells_with(name) if section == "model" else []
     if others:
         return tr("it is an option of {cells}", cells=", ".join(others))
-    return names.did_you_mean(name, beside, tr("valid keys: {names}", names=", ".join(beside)) if beside else "")
+    return names.did_you_mean(name, siblings, tr("valid keys: {names}", names=", ".join(siblings)) if siblings else "")

@@ -117,10 +117,10 @@ class Classification(OneLabel[Config]):
         front, size = self.input(config).front(fitted)
         rnn, spec = core_of_section(model, size)
         head = {"last": LastState, "mean": MeanPool, "max": MaxPool}[model.head](spec.output_size, num_classes)
-        beside = None
+        ngrams = None
         if model.ngrams and isinstance(fitted, TextFitted):
-            beside = NgramScores(len(fitted.tokens), num_classes, model.ngrams)
-        return SequenceModel(front, rnn, head, model.engine, ngrams=beside, outer_dropout=model.outer_dropout)
+            ngrams = NgramScores(len(fitted.tokens), num_classes, model.ngrams)
+        return SequenceModel(front, rnn, head, model.engine, ngrams=ngrams, outer_dropout=model.outer_dropout)
 
     def read(self, config: Config) -> Splits[LabelledFitted, AnyPart]:
         splits = super().read(config)

@@ -165,7 +165,7 @@ def test_more_than_is_kept_is_read_again(tmp_path: Path, monkeypatch: pytest.Mon
 def test_sequences_in_memory_come_after_others_that_are_read_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A folder for training beside an .npz for validation: every row is its own sequence."""
+    """A folder for training and an .npz for validation: every row is its own sequence."""
     for n, film in enumerate(FILMS):
         np.save(tmp_path / f"{'ab'[n % 2]}_{n}.npy", film)
     monkeypatch.setattr(kept, "KEEP", 2 * FILMS[0].nbytes)

@@ -29,19 +29,13 @@ def python(kind: Literal["torch", "light"] = "torch") -> str:
     """The path of a `python` that has imported torch and all of rnncli, or (light) what `rnncli --help` does."""
     if not hasattr(os, "fork"):
         return sys.executable
-    if SHARED in os.environ:
-        folder = Path(os.environ[SHARED])
-        while not (folder / f"{kind}-socket").exists():
-            if not folder.exists():
-                raise RuntimeError("the controller's servers have ended")
-            time.sleep(0.01)
-    else:
-        folder = Path(tempfile.mkdtemp(prefix="warm-"))
-        server = _start(kind, folder)
-        while not (folder / f"{kind}-socket").exists():
-            if server.poll() is not None:
-                raise RuntimeError("the server did not start")
-            time.sleep(0.01)
+    shared = os.environ.get(SHARED)
+    folder = Path(shared or tempfile.mkdtemp(prefix="warm-"))
+    server = None if shared else _start(kind, folder)
+    while not (folder / f"{kind}-socket").exists():
+        if not folder.exists() or (server is not None and server.poll() is not None):
+            raise RuntimeError("the server did not start, or has ended")
+        time.sleep(0.01)
     return str(folder / kind)
 
 
