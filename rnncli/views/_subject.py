@@ -145,7 +145,7 @@ class Subject:
         return [(answers[k], float(one)) for one, k in zip(p, best.tolist(), strict=True)]
 
     def step_targets(self, T: int, row: int = 0) -> list[str | None] | None:
-        """The target of each of T steps, None for a step that has no target; None if classes are not predicted step by step."""
+        """The target of each of T steps, None for a step that has none; None if steps are not classified one by one."""
         targets, answers = self.batch.targets, self.names.answers
         if answers is None or targets is None or targets.is_floating_point() or targets.dim() != 2 or len(targets) != T:
             return None
