@@ -109,6 +109,14 @@ def _denormals() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
+def _seeded() -> None:
+    """What a test draws does not depend on the tests that ran before it in the same process."""
+    import torch
+
+    torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
 def _english() -> Iterator[None]:
     """A command that ran in a test's own process may have changed the language."""
     before = locale.language()

@@ -21,7 +21,7 @@ import rnncli
 from rnncli import names
 from rnncli.cells import CoreSpec, Gates, State, Weights, cores_of
 from rnncli.data.batch import Batch
-from rnncli.errors import UsageError
+from rnncli.errors import CheckFailed, UsageError
 from rnncli.runs.export import export
 from rnncli.runs.onnx_model import onnx_model
 from rnncli.runs.open import Run, open_run
@@ -249,6 +249,38 @@ def test_a_cell_that_torch_lacks_is_a_scan(case: str, tmp_path: Path) -> None:
         found = session.run(None, {name: value.numpy() for name, value in zip(inputs, (ids, *states), strict=True)})
         for wanted, value in zip((outputs.scores, *outputs.state), found, strict=True):
             torch.testing.assert_close(torch.from_numpy(value), wanted, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("seed", [1, 10, 13])
+def test_a_sound_export_is_compared_from_states_that_the_cell_reaches(seed: int, tmp_path: Path) -> None:
+    """slstm's n is positive once it has read anything; with normally distributed states these three read 'differ'."""
+    pytest.importorskip("onnx", reason="the extra onnx is not installed")
+    pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
+    torch.manual_seed(seed)
+    before = torch.get_rng_state()
+    run = untrained("hello", tmp_path, *SCANS["slstm"])
+    assert not torch.equal(torch.get_rng_state(), before)
+    before = torch.get_rng_state()
+    assert [check.ok for check in onnx_model(run)[1]] == [True]
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("state", range(4))
+def test_an_export_that_loses_a_state_is_refused(state: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("onnx", reason="the extra onnx is not installed")
+    pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
+    run = untrained("hello", tmp_path, *SCANS["slstm"])
+    (spec,) = cores_of(run.model).values()
+    step = spec.step
+
+    def without(x: torch.Tensor, given: State, w: Weights) -> tuple[State, Gates]:
+        if torch.onnx.is_in_onnx_export():
+            given = tuple(0.99 * part if k == state else part for k, part in enumerate(given))
+        return step(x, given, w)
+
+    monkeypatch.setattr(CoreSpec, "step", property(lambda self: without))
+    with pytest.raises(CheckFailed, match="onnxruntime's scores differ from torch's"):
+        onnx_model(run)
 
 
 @pytest.mark.parametrize("recipe", ["translation", "forecasting", "pos-tagging"])
