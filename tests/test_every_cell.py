@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 
 from rnncli import views
-from rnncli.cells import CELLS, REGULARIZERS, CoreSpec, OptionValue, weights_of
+from rnncli.cells import CELLS, REGULARIZERS, CoreSpec, Gates, OptionValue, State, Weights, weights_of
 from rnncli.demos.network import build
 from rnncli.demos.page import demo_page
 from rnncli.demos.script import code
@@ -19,6 +20,7 @@ from rnncli.demos.settings import Settings, Shown, spec_for, with_values
 from rnncli.demos.written import equations_of
 from rnncli.nn.recurrent import keep_state, make_core, run, run_by
 from rnncli.replay import initial_state, run_layer, trace
+from rnncli.replay.loop import run_core
 from rnncli.tasks import load_recipe
 from rnncli.weights import find_cores
 
@@ -48,9 +50,9 @@ def states_of(spec: CoreSpec, B: int) -> tuple[Tensor, ...]:
     return tuple(torch.rand_like(zeros) / 2 for zeros in initial_state(spec, B, torch.zeros(1, dtype=D64)))
 
 
-def initial_step(spec: CoreSpec) -> tuple[Tensor, ...]:
-    """Zeros, of nine rows of one layer."""
-    return tuple(state[0] for state in initial_state(spec, 9, torch.zeros(1, dtype=D64)))
+def initial_step(spec: CoreSpec, B: int) -> tuple[Tensor, ...]:
+    """Zeros, of B rows of one layer."""
+    return tuple(state[0] for state in initial_state(spec, B, torch.zeros(1, dtype=D64)))
 
 
 @pytest.mark.parametrize(("cell", "nonlinearity"), ALL, ids=IDS)
@@ -68,7 +70,7 @@ def test_what_it_says_of_its_step(cell: str, nonlinearity: str) -> None:
         assert where == "free" or bool((gates[name].abs() <= 1).all())
         assert where != "sigmoid" or bool((gates[name] >= 0).all())
     assert {name: tuple(p.shape) for name, p in weights_of(core).items()} == spec.parameter_shapes(0)
-    first = CELLS[cell].step(torch.randn(9, 3, dtype=D64), initial_step(spec), weights_of(core))[1]
+    first = CELLS[cell].step(torch.randn(9, 3, dtype=D64), initial_step(spec, 9), weights_of(core))[1]
     for name in (name for name, where in CELLS[cell].gates.items() if where == "sigmoid"):
         assert bool(((first[name] >= 0) & (first[name] <= 1)).all()), name
 
@@ -89,6 +91,25 @@ def test_its_gradients(cell: str, nonlinearity: str) -> None:
     start = tuple(state[0] for state in states_of(spec, 2))
     given = [tensor.detach().clone().requires_grad_() for tensor in (x, *start, *w.values())]
     assert torch.autograd.gradcheck(steps, given)
+
+
+@pytest.mark.parametrize("cell", [cell for cell in CELLS if CELLS[cell].step_from_sums is not None])
+def test_the_loop_runs_the_step_that_a_derived_cell_has(cell: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And for the cell itself, the sums of all steps at once give what its step gives."""
+    own, spec = CELLS[cell], CoreSpec(cell, "tanh", 3, 4)
+    core, x = make_core(spec).double(), torch.randn(5, 2, 3, dtype=D64)
+    output, (h,) = run_core(core, x)
+    alone, (last,) = run_layer(own.step, weights_of(core), list(x), initial_step(spec, 2))
+    torch.testing.assert_close(output, torch.stack(alone))
+    torch.testing.assert_close(h[0], last)
+
+    def step(x: Tensor, state: State, w: Weights) -> tuple[State, Gates]:
+        (h,), gates = own.step(x, state, w)
+        return (h + 1,), gates
+
+    monkeypatch.setitem(CELLS.loaded, cell, replace(own, step=step))
+    derived, _ = run_core(core, x)
+    torch.testing.assert_close(derived[0], output[0] + 1)
 
 
 @pytest.mark.parametrize(("cell", "nonlinearity"), ALL, ids=IDS)

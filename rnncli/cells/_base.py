@@ -126,7 +126,7 @@ class Cell:
     written: the equations of a step for `demo --explain`; syntax: demos/written.py.
     two_forms: the steps in torch's form and in the paper's, if they differ.
     step_from_sums: the step with W_ih x + b_ih, (B, G·H), instead of x: if the step uses x only through it, the loop
-        computes it for all steps at once.
+        computes it for all steps at once. Not kept by `replace(CELL, step=...)` with a step of another module.
     parallel: for a cell whose only state is linear in itself: (W_ih x + b_ih of all steps (T, B, G·H), weights) -> a
         and b, (T, B, H) each, of h_t = a_t ⊙ h_(t-1) + b_t, so that a prefix scan over time computes all h.
     """
@@ -166,6 +166,8 @@ class Cell:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "options", {**self.options, **_regularizers(self)})
+        if self.step_from_sums is not None and self.step_from_sums.__module__ != self.step.__module__:
+            object.__setattr__(self, "step_from_sums", None)  # that of the cell whose step this one replaces
 
     @property
     def num_gates(self) -> int:

@@ -18,34 +18,53 @@ def step(x: Tensor, state: State, w: Weights) -> tuple[State, Gates]:
 
     x: (B, I); state: (h,), h (B, H). Gates: r reset, z update, n candidate, and q, the term of n in h.
     """
-    return step_torch(x, state, w) if w.options.get("reset_after", True) else step_cho(x, state, w)
+    return step_from_sums(_sums(x, w), state, w)
+
+
+def step_from_sums(a: Tensor, state: State, w: Weights) -> tuple[State, Gates]:
+    """The step from a = W_ih x + b_ih, (B, 3H)."""
+    return _torch(a, state, w) if w.options.get("reset_after", True) else _cho(a, state, w)
 
 
 def step_torch(x: Tensor, state: State, w: Weights) -> tuple[State, Gates]:
     """Reset gate after the matmul: n = tanh(W_in x + b_in + r ⊙ q), q = W_hn h + b_hn. The form of torch and cuDNN;
     arguments and results: `step`."""
+    return _torch(_sums(x, w), state, w)
+
+
+def step_cho(x: Tensor, state: State, w: Weights) -> tuple[State, Gates]:
+    """Reset gate before the matmul: n = tanh(W_in x + b_in + q), q = W_hn (r ⊙ h) + b_hn. Cho et al. 2014
+    (arXiv:1406.1078), section 2.3. Same weights and shapes as `step_torch`, but a different function."""
+    return _cho(_sums(x, w), state, w)
+
+
+def _sums(x: Tensor, w: Weights) -> Tensor:
+    from torch.nn.functional import linear
+
+    return linear(x, w["weight_ih"], w.bias_ih)
+
+
+def _torch(a: Tensor, state: State, w: Weights) -> tuple[State, Gates]:
     import torch
 
-    linear = torch.nn.functional.linear
     (h,) = state
     H = h.shape[1]
     # split_with_sizes is what torch.split and chunk call, without their overhead, which is as large as a gate's
-    x_rz, x_n = linear(x, w["weight_ih"], w.bias_ih).split_with_sizes([2 * H, H], dim=1)  # (B, 2H), (B, H)
-    h_rz, q = linear(w.read(h), w["weight_hh"], w.bias_hh).split_with_sizes([2 * H, H], dim=1)
+    x_rz, x_n = a.split_with_sizes([2 * H, H], dim=1)  # (B, 2H), (B, H)
+    sums = torch.nn.functional.linear(w.read(h), w["weight_hh"], w.bias_hh)
+    h_rz, q = sums.split_with_sizes([2 * H, H], dim=1)
     r, z = torch.sigmoid(x_rz + h_rz).split_with_sizes([H, H], dim=1)  # each (B, H)
     n = torch.tanh(x_n + r * q)
     # h_t = (1 - z) ⊙ n + z ⊙ h; under autocast gates are bfloat16, but h is not
     return (torch.lerp(w.dropped(n).type_as(h), h, z.type_as(h)),), {"r": r, "z": z, "n": n, "q": q}
 
 
-def step_cho(x: Tensor, state: State, w: Weights) -> tuple[State, Gates]:
-    """Reset gate before the matmul: n = tanh(W_in x + b_in + q), q = W_hn (r ⊙ h) + b_hn. Cho et al. 2014
-    (arXiv:1406.1078), section 2.3. Same weights and shapes as `step_torch`, but a different function."""
+def _cho(a: Tensor, state: State, w: Weights) -> tuple[State, Gates]:
     import torch
     from torch.nn.functional import linear
 
     (h,) = state
-    x_r, x_z, x_n = linear(x, w["weight_ih"], w.bias_ih).chunk(3, dim=1)  # each (B, H)
+    x_r, x_z, x_n = a.chunk(3, dim=1)  # each (B, H)
     W_hr, W_hz, W_hn = w["weight_hh"].chunk(3)  # each (H, H)
     b_r, b_z, b_n = w.bias_hh.chunk(3) if w.bias_hh is not None else (None, None, None)
     read = w.read(h)
@@ -104,4 +123,5 @@ CELL = Cell(
     summed=lambda spec: ("r", "z"),
     written=written,
     two_forms=(step_torch, step_cho),
+    step_from_sums=step_from_sums,
 )
