@@ -41,6 +41,7 @@ _IMPORTS = {  # a name that a script uses -> the line that imports it
     "load_file": "from safetensors.torch import load_file",
 }
 _HERE = "# imports"
+DEFAULTS = {"carries"}  # values that a task may give anew
 
 
 class _Unsupported(Exception):
@@ -118,9 +119,10 @@ def _rendered(run: Run, script: Script, specs: Mapping[str, CoreSpec], own: Sequ
         "needs": Code(listed(["torch", "safetensors", *script.needs])),
         "imports": Code(_HERE),
         "cells": Code(f"\n\n{cells}\n" if cells else ""),
-        **script.values,
     }
-    text = jinja.get_template(template.name).render(values)
+    if taken := sorted(values.keys() & script.values.keys() - DEFAULTS):
+        raise ValueError(f"{script.template}: {listed(taken)} of the task would hide the model's")
+    text = jinja.get_template(template.name).render({**values, **script.values})
     return text.replace(
         _HERE, _imports(text, {line for lines in (script.imports, *(lines for lines, _ in own)) for line in lines}), 1
     )

@@ -272,7 +272,7 @@ class Forecasting(Task[Config, Fitted, Part]):
             "relative": config.model.relative,
             "bounds": bounds,
             "targets": fitted.targets,
-            "cells": Code(code.strip()),
+            "rounding": Code(code.strip()),
         }
         return replace(table, values=values, imports={*table.imports, *imports})
 

@@ -313,6 +313,56 @@ def test_many_series_with_gaps(sets: tuple[str, ...], exported: Make, tmp_path: 
     made.agree_as_numbers(written("asked.csv", "".join(lines[:30])))
 
 
+@pytest.mark.parametrize(
+    "sets", [("mingru",), ("slstm",), ("lstm", "model.peephole=true"), ("gru", "model.reset_after=false")]
+)
+def test_a_forecast_by_a_cell_that_torch_lacks(sets: tuple[str, ...], exported: Make) -> None:
+    cell, *options = sets
+    made = exported("forecasting", (*SMALL, f"model.cell={cell}", *options))
+    assert made.why_not == ""
+    made.agree_as_numbers(written("a.csv", MONTHS))
+
+
+def german(n: int) -> str:
+    return f"{n:,}".replace(",", ".")
+
+
+FIGURES: dict[str, Callable[[int], str]] = {
+    "dollars": lambda n: f"${n:,}.48",
+    "euros": lambda n: f"{n},94 €",
+    "points and a comma": lambda n: f"{german(n)},7",
+    "per cent": lambda n: f"{n}.5%",
+    "accounting": lambda n: f"({n}.50)" if n % 3 else f"{n}.50",
+    "the minus sign": lambda n: f"\u2212{n}.5",
+    "apostrophes": lambda n: f"{n:,}.25".replace(",", "'"),
+    "exponents": lambda n: f"{n}e-2",
+}
+
+
+@pytest.mark.parametrize("case", FIGURES)
+def test_numbers_as_people_write_them(case: str, exported: Make, tmp_path: Path) -> None:
+    days, cells = stamps("%Y-%m-%d"), [FIGURES[case](990 + n * 5 % 17) for n in range(40)]
+    text = "day;y\n" + "".join(f"{day};{cell}\n" for day, cell in zip(days, cells, strict=True))
+    (tmp_path / "t.csv").write_text(text, "utf-8")
+    comma = ("data.decimal=,",) if "," in cells[0] and "." not in cells[0] else ()
+    columns = (f"data.path={tmp_path}/t.csv", "data.date=day", "model.relative=window")
+    exported("forecasting", (*SMALL, *SERIES, *comma, *columns)).agree_as_numbers("t.csv")
+
+
+def test_numbers_that_could_be_two_are_refused_as_predict_refuses_them(exported: Make, tmp_path: Path) -> None:
+    """Training saw none of a thousand."""
+    days = stamps("%Y-%m-%d")
+    (tmp_path / "t.csv").write_text("day;y;z\n" + "".join(f"{d};{900 + n};{n},5\n" for n, d in enumerate(days)))
+    made = exported("forecasting", (*SMALL, *SERIES, "data.decimal=,", f"data.path={tmp_path}/t.csv", "data.date=day"))
+    made.agree_as_numbers("t.csv")
+    rows = "".join(f"{day};{german(980 + n)};{n},5\n" for n, day in enumerate(days))
+    new = written("new.csv", "day;y;z\n" + rows)
+    with pytest.raises(SystemExit, match=r"1\.000' is not a number"):
+        made.script(new)
+    with pytest.raises(AssertionError, match="may be 1000"):
+        made.predict(new)
+
+
 def test_columns_known_ahead(exported: Make, tmp_path: Path) -> None:
     rows = [f"2024-01-01 {n // 4:02d}:{n % 4 * 15:02d},{n * 5 % 17},{n % 3}" for n in range(60)]
     known = "time,y,holiday\n" + "\n".join(rows)
@@ -476,6 +526,12 @@ def test_a_task_of_two_cores_says_that_its_script_answers_nothing(exported: Make
     assert "encoder: x (T, B, 6)" in said
     with pytest.raises(SystemExit, match="cannot predict"):
         made.script("a word")
+
+
+def test_a_task_cannot_hide_what_a_script_says_of_the_model(exported: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Tagging, "script", lambda *given: Script("tagging.jinja", {"cells": "", "net": None}))
+    with pytest.raises(ValueError, match=r"tagging.jinja: cells and net of the task would hide the model's"):
+        exported("hello")
 
 
 def test_a_task_of_somebody_elses_brings_its_own_template(exported: Make, tmp_path: Path) -> None:

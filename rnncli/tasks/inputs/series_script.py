@@ -6,12 +6,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from rnncli.data.cells import MISSING, NUMBER
 from rnncli.data.date_forms import DAY, Counted, Written
 from rnncli.data.dates import Dates
 from rnncli.data.table import date_keys, open_table
 from rnncli.locale import tr
-from rnncli.standalone import copied
+from rnncli.standalone import Code, copied
 from rnncli.tasks.base import Script
 from rnncli.tasks.inputs.series import series_of
 from rnncli.tasks.inputs.series_columns import Data
@@ -57,14 +56,15 @@ def script_of(data: Data, names: Sequence[str]) -> Script:
     ids, dated = named(data.ids()), named(date_keys(data.date))
     dates = series_of(data, source, [])[0].dates
     form = None if dates is None or dates.step is None else _form(dates)
-    na_values = {str(value).lower() for value in data.na_values}
+    na_values = [str(value) for value in data.na_values]
+    imports, numbers = copied("rnncli.data.cells", ["number", *(["is_missing"] if na_values else [])])
     values = {
         "kind_of_file": table.kind,
         "delimiter": table.delimiter,
         "decimal": data.decimal,
         "thousands": data.thousands,
-        "missing_cells": sorted(MISSING | na_values),
-        "na_numbers": [float(value) for value in data.na_values if NUMBER.fullmatch(str(value))],
+        "numbers": Code(numbers.strip()),
+        "na_values": na_values,
         "missing": data.missing,
         "header": header,
         "ids": ids,
@@ -77,7 +77,7 @@ def script_of(data: Data, names: Sequence[str]) -> Script:
         "form": form,
     }
     needs = [*(["numpy"] if form and form.zoned else []), *(["duckdb"] if table.kind == "parquet" else [])]
-    return Script("forecasting.jinja", values, needs, frozenset() if form is None else form.imports)
+    return Script("forecasting.jinja", values, needs, imports | (form.imports if form else set()))
 
 
 def _form(dates: Dates) -> DateForm:
