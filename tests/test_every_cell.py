@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -19,7 +20,7 @@ from rnncli.demos.script import code
 from rnncli.demos.settings import Settings, Shown, spec_for, with_values
 from rnncli.demos.written import equations_of
 from rnncli.nn.recurrent import keep_state, make_core, run, run_by
-from rnncli.replay import initial_state, run_layer, trace
+from rnncli.replay import Trace, initial_state, run_layer, trace
 from rnncli.replay.loop import run_core
 from rnncli.tasks import load_recipe
 from rnncli.weights import find_cores
@@ -37,6 +38,9 @@ OPTIONS: list[tuple[str, dict[str, OptionValue]]] = [
     ("linear", {"eigenvalues": (-1, 1)}),
     ("gru", {"zoneout": 0.25}),
     ("gru", {"reset_after": False}),
+    ("rnn", {"zoneout": 0.3}),
+    ("lstm", {"zoneout": 0.3, "zoneout_memory": 0.1, "recurrent_dropout": 0.3, "variational_dropout": 0.2}),
+    ("mingru", {"zoneout": 0.3, "recurrent_dropout": 0.3}),
 ]
 NAMED = [" ".join((cell, *options)) for cell, options in OPTIONS]
 
@@ -154,9 +158,10 @@ def test_its_weights_as_a_file(cell: str) -> None:
     assert all(bool(parameter.isfinite().all()) for parameter in core.parameters())
 
 
-@pytest.mark.parametrize("cell", CELLS)
-def test_every_view_of_hello(cell: str) -> None:
-    subject = views.subject_of_recipe(load_recipe("hello", [f"model.cell={cell}"]))
+@pytest.mark.parametrize(("cell", "options"), OPTIONS, ids=NAMED)
+def test_every_view_of_hello(cell: str, options: dict[str, OptionValue]) -> None:
+    sets = [f"model.{name}={json.dumps(value)}" for name, value in options.items()]
+    subject = views.subject_of_recipe(load_recipe("hello", [f"model.cell={cell}", *sets]))
     for view in views.view_names():
         if views.load_view(view).NEEDS:
             continue
@@ -176,6 +181,7 @@ def test_its_demo(cell: str, options: dict[str, OptionValue]) -> None:
         more: dict[str, bool | int] = {} if single else {"num_layers": 2, "bidirectional": True, "nice": True}
         settings = settings_of(cell, options, **more)
         pages = [demo_page(settings, Shown()), demo_page(settings, Shown(proofs=True))]
+        pages.append(demo_page(replace(settings, dtype="float64"), Shown()))
         if equations_of(spec_for(settings)):
             pages.append(demo_page(settings, Shown(explain="all")))
             assert "sums-by-hand" in {check.name for check in pages[-1].checks()}
@@ -184,10 +190,12 @@ def test_its_demo(cell: str, options: dict[str, OptionValue]) -> None:
     assert bool(equations_of(spec_for(settings))) == (CELLS[cell].written is not None)
 
 
+@pytest.mark.parametrize("single", [True, False])
 @pytest.mark.parametrize(("cell", "options"), OPTIONS, ids=NAMED)
-def test_its_script(cell: str, options: dict[str, OptionValue]) -> None:
+def test_its_script(cell: str, options: dict[str, OptionValue], single: bool) -> None:
     """The script that --code prints ends with the states that the demo ends with, without rnncli."""
-    settings = settings_of(cell, options, dtype="float64", num_layers=2, bidirectional=True)
+    more: dict[str, bool | int] = {} if single else {"num_layers": 2, "bidirectional": True}
+    settings = settings_of(cell, options, dtype="float64", **more)
     net, printed = build(settings), io.StringIO()
     made: dict[str, Any] = {"__name__": "__main__"}
     script = code(settings)
@@ -195,7 +203,8 @@ def test_its_script(cell: str, options: dict[str, OptionValue]) -> None:
     with contextlib.redirect_stdout(printed):
         exec(compile(script, "demo.py", "exec"), made)
     output, _ = run_by("loop", net.core.eval(), net.x)
-    torch.testing.assert_close(made["output"], output, rtol=0, atol=1e-12)
+    last = made["hidden"] if single and "hidden" in made else made["output"][-1]
+    torch.testing.assert_close(last, output[-1], rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize(("cell", "options"), OPTIONS, ids=NAMED)
@@ -213,9 +222,31 @@ def test_its_trace(cell: str, options: dict[str, OptionValue]) -> None:
     told = {
         name: value
         for name, value in options.items()
-        if name not in ("beta", "eigenvalues", "zoneout", "reset_after")  # which change no shape
+        if name not in ("beta", "eigenvalues", "reset_after", *REGULARIZERS)  # which change no shape
     }
     assert dict(found.spec.options) == told
+
+
+@pytest.mark.parametrize(("cell", "options"), OPTIONS, ids=NAMED)
+def test_gradients_in_a_padded_batch_are_those_of_each_row_alone(cell: str, options: dict[str, OptionValue]) -> None:
+    """dL/d of every state and gate: zero after the end of a row."""
+    spec = CoreSpec(cell, "tanh", 3, 4, 2, True, options=tuple(options.items()))
+    core, lengths = make_core(spec).double().eval(), torch.tensor([5, 1, 3])
+    x, initial, weights = torch.randn(5, 3, 3, dtype=D64), states_of(spec, 3), torch.randn(5, 3, 8, dtype=D64)
+
+    def traced(rows: slice, T: int, lengths: Tensor | None) -> tuple[Trace, Tensor]:
+        state = tuple(part[:, rows] for part in initial)
+        made = trace(core, call=lambda: run(core, x[:T, rows], lengths, state), gradients=True)
+        output, last = made.result
+        return made, (output * weights[:T, rows]).sum() + sum(part.sum() for part in last)
+
+    whole, loss = traced(slice(None), 5, lengths)
+    for b, n in enumerate(lengths.tolist()):
+        alone, own = traced(slice(b, b + 1), n, None)
+        for name in whole.homes:
+            found = whole.gradient(loss, name)[:, b : b + 1]
+            torch.testing.assert_close(found[:n], alone.gradient(own, name), rtol=0, atol=1e-12, msg=name)
+            assert not found[n:].any(), name
 
 
 @pytest.mark.parametrize("cell", CELLS)

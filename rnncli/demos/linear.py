@@ -77,7 +77,7 @@ class _Equations:
     def value(self, node: ast.expr) -> Tensor:
         match node:
             case ast.Constant(value=number):
-                return torch.tensor(float(str(number))).to(self.values["x"])
+                return self.values["x"].new_tensor(float(str(number)))
             case ast.Name(id=name):
                 return self.values[name] if name in self.values else self.parameter(name)
             case ast.BinOp(left=left, op=op, right=right):

@@ -39,7 +39,7 @@ def code(settings: Settings) -> str:
     _refuse(settings, "--code", ("source", "input"))
     if _has_class(settings):
         return _head(settings) + (_cell(settings) if settings.single else _module(settings))
-    if settings.single and CELLS[settings.cell].closed_form:
+    if settings.single and CELLS[settings.cell].closed_form and not any(spec_for(settings).zoneout):
         return _head(settings) + _equation(settings)
     try:
         return _own(settings)

@@ -60,12 +60,14 @@ class Keep:
 @dataclass
 class LayerRecord:
     """One layer in one direction. made: (step, state after it, gates) in order of computation, in the graph. others:
-    names that a step returns besides gates."""
+    names that a step returns besides gates. unheld: of a padded batch in a graph, step -> the states as the step
+    returned them: h comes from these, not from those that are held after the end of a row."""
 
     state_names: Sequence[str] = ("h",)
     others: Sequence[str] = ()
     initial: State = ()
     made: list[tuple[int, State, Gates]] = field(default_factory=list)
+    unheld: dict[int, State] = field(default_factory=dict)
 
     @cached_property
     def steps(self) -> dict[str, dict[int, Tensor]]:
@@ -117,6 +119,8 @@ def run_layer(
             outputs[t] = state[0] * mask[t]  # use `state`, the recorded tensor: gradients must pass through it
         if record is not None and keep is not None and keep.step(t):
             record.made.append((t, *keep.recorded(state, gates)))
+            if mask is not None and new[0].requires_grad:
+                record.unheld[t] = new
     return outputs, state
 
 
@@ -228,11 +232,17 @@ class CoreTrace:
     def num_steps(self) -> int:
         return sum(call.x.shape[0] for call in self.calls)
 
-    def step_tensors(self, layer: int, direction: int, name: str) -> dict[int, Tensor]:
-        """Step -> (B, size) tensor in the graph, with steps numbered across calls."""
+    def step_tensors(self, layer: int, direction: int, name: str, *, held: bool = True) -> dict[int, Tensor]:
+        """Step -> (B, size) tensor in the graph, with steps numbered across calls. held=False: of a padded batch, the
+        states before they are held, through which every gradient passes."""
         found: dict[int, Tensor] = {}
         start = 0
         for call in self.calls:
-            found |= {start + t: tensor for t, tensor in call.layers[layer, direction].steps.get(name, {}).items()}
+            record = call.layers[layer, direction]
+            tensors = record.steps.get(name, {})
+            if not held and name in record.state_names:
+                place = record.state_names.index(name)
+                tensors = tensors | {t: states[place] for t, states in record.unheld.items()}
+            found |= {start + t: tensor for t, tensor in tensors.items()}
             start += call.x.shape[0]
         return found

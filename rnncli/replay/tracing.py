@@ -118,7 +118,8 @@ class Trace:
         return found if found.dim() == 3 else found.flatten(3).norm(dim=3)
 
     def step_tensors(self, name: str) -> dict[int, Tensor]:
-        """Step -> (B, size) tensor, in the graph if there is one, in input order."""
+        """Step -> (B, size) tensor, in the graph if there is one, in input order. In a padded batch, a state is the one
+        that the next step reads; h was computed from the state before rows that have ended were held (`gradient`)."""
         if name in self._homes:
             core, layer, direction, part = self._homes[name]
             return dict(sorted(core.step_tensors(layer, direction, part).items()))
@@ -146,7 +147,9 @@ class Trace:
             found = torch.autograd.grad(loss, wholes, retain_graph=True, allow_unused=True)
             gradient = torch.cat([torch.zeros_like(w) if g is None else g for w, g in zip(wholes, found, strict=True)])
             return gradient if self.keep.steps is None else gradient[list(self.keep.steps)]
-        tensors = list(self.step_tensors(name).values())
+        core = self._core_of(name)
+        _, layer, direction, part = self._homes[name]
+        tensors = [tensor for _, tensor in sorted(core.step_tensors(layer, direction, part, held=False).items())]
         grads = torch.autograd.grad(loss, tensors, retain_graph=True, allow_unused=True)
         return torch.stack(
             [self.keep.unit(torch.zeros_like(t) if g is None else g) for t, g in zip(tensors, grads, strict=True)]

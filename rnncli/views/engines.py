@@ -168,7 +168,7 @@ def _everything(
         return output, last
 
     training, dropout = module.training, getattr(module, "dropout", 0.0)
-    module.train()  # cuDNN does not support a backward pass in eval mode
+    module.train(isinstance(module, nn.RNNBase))  # cuDNN has no backward pass in eval mode; others would draw masks
     module.dropout = 0.0  # type: ignore[assignment]
     try:
         state = tuple(tensor.detach().to(x) for tensor in initial)

@@ -369,7 +369,7 @@ def _step_jacobians(
     """The step `lag` steps before the last one, of the first row in float64: d(state after)/d(state before), (S, S),
     and d(state after)/dx, (S, I); S = all states. Also the rounding tolerance of a slope of that step, relative to its
     weights."""
-    cell, spec = CELLS[core.spec.cell], core.spec
+    spec, run = core.spec, core.spec.step
     t = lag if direction else core.num_steps - 1 - lag
     record: LayerRecord = core.calls[0].layers[layer, direction]
     before = t + 1 if direction else t - 1
@@ -383,7 +383,7 @@ def _step_jacobians(
     def step(state: Tensor, x: Tensor) -> Tensor:
         parts = torch.split(state, [math.prod(shape) for shape in shapes])
         given = tuple(part.view(1, *shape) for part, shape in zip(parts, shapes, strict=True))
-        after, _ = cell.step(x, given, w)
+        after, _ = run(x, given, w)
         return torch.cat([part[0].flatten() for part in after])
 
     by_state, by_x = torch.autograd.functional.jacobian(step, (torch.cat([row.flatten() for row in rows]), x))
