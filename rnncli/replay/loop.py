@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,7 @@ from rnncli.cells import CELLS, CoreSpec, Gates, State, Step, Weights, spec_of, 
 from rnncli.replay.regularized import in_training
 
 DIRECTIONS = ("fwd", "bwd")
+BLOCK = 1024  # steps
 
 _recording: ContextVar[bool] = ContextVar("recording", default=False)
 
@@ -81,6 +83,14 @@ class LayerRecord:
         return found
 
 
+class PerStep(Protocol):
+    """T tensors (B, ...), by step."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, t: int, /) -> Tensor: ...
+
+
 # (t, step, x, state, weights) -> the step's results, with some of a layer's states and gates changed
 StepPatch = Callable[[int, Step, Tensor, State, Weights], tuple[State, Gates]]
 
@@ -88,7 +98,7 @@ StepPatch = Callable[[int, Step, Tensor, State, Weights], tuple[State, Gates]]
 def run_layer(
     step: Step,
     weights: Weights,
-    xs: Sequence[Tensor],
+    xs: PerStep,
     state: State,
     *,
     mask: Sequence[Tensor] | None = None,
@@ -122,6 +132,25 @@ def run_layer(
             if mask is not None and new[0].requires_grad:
                 record.unheld[t] = new
     return outputs, state
+
+
+class _Sums:
+    """W_ih x + b_ih of T steps, (B, G·H) each, computed for BLOCK steps at once. Without a graph, only one block is
+    kept."""
+
+    def __init__(self, xs: Sequence[Tensor], w: Weights) -> None:
+        self.xs, self.w, self.start = xs, w, -1
+        self.block: Sequence[Tensor] = ()
+
+    def __len__(self) -> int:
+        return len(self.xs)
+
+    def __getitem__(self, t: int, /) -> Tensor:
+        start = t - t % BLOCK
+        if start != self.start:
+            x = torch.stack(tuple(self.xs[start : start + BLOCK]))  # (T', B, I)
+            self.start, self.block = start, F.linear(x, self.w.weight_ih, self.w.bias_ih).unbind(0)
+        return self.block[t - start]
 
 
 def as_wide(mask: Tensor, state: Tensor) -> Tensor:
@@ -186,7 +215,7 @@ def run_core(
             output, after = run_layer(
                 step,
                 w,
-                xs if step_from_sums is None else F.linear(torch.stack(xs), w.weight_ih, w.bias_ih).unbind(0),
+                xs if step_from_sums is None else _Sums(xs, w),
                 start,
                 mask=mask,
                 reverse=direction == 1,
