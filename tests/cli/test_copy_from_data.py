@@ -66,10 +66,33 @@ def test_the_recipe_s_own_names_win(copy: Copy) -> None:
 
 
 def test_what_will_fail_is_not_suggested(copy: Copy) -> None:
-    for days in (DAYS[:12], DAYS[60:] + DAYS[:60]):
+    for days in (DAYS[:3], DAYS[60:] + DAYS[:60]):
         _, said = copy("forecasting", "date,y", [f"{day},1.{i % 3}" for i, day in enumerate(days)])
         assert "it cannot be trained as it is" in said
         assert "rnncli train" not in said
+
+
+@pytest.mark.parametrize(
+    ("minutes", "rows", "lengths"),
+    [
+        (15, 150, (1, 24, 12)),  # a season of 96 steps: train has 97
+        (15, 200, (96, 96, 12)),  # train has 130
+        (24 * 60, 12, (1, 2, 2)),
+        (24 * 60, 40, (7, 7, 6)),
+        (24 * 60, 70, (7, 14, 7)),
+        (3 * 24 * 60, 40, (1, 7, 6)),
+        (1, 2100, (1, 24, 12)),  # a season of 1440 steps, in a file longer than the part looked at
+        (1, 2300, (1440, 1440, 12)),
+    ],
+)
+@pytest.mark.parametrize("several", [False, True])
+def test_the_window_fits(copy: Copy, minutes: int, rows: int, lengths: tuple[int, int, int], several: bool) -> None:
+    dates = [datetime(2024, 1, 1) + timedelta(minutes=minutes * i) for i in range(rows)]
+    table = [f"{s},{date},{i % 9}" for i, date in enumerate(dates) for s in ("ab" if several else "a")]
+    data, said = copy("forecasting", "s,t,v", table)
+    assert "next  rnncli train my.yaml" in said
+    assert "cannot be trained" not in said
+    assert (data["season"], data["window"], data["horizon"]) == lengths
 
 
 def test_the_copy_tells_nothing_of_other_data(copy: Copy) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import combinations
+from contextlib import suppress
+from itertools import combinations, islice
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -12,8 +13,9 @@ from rnncli.data.cells import NumberFormat, Thousands
 from rnncli.data.guesses import is_date, is_series_name
 from rnncli.data.records import Delimiter
 from rnncli.data.skipped import Skipped
-from rnncli.data.sniff import TableGuess, sniff_table
+from rnncli.data.sniff import ROWS, TableGuess, sniff_table
 from rnncli.data.source import name_of
+from rnncli.data.splits import split_in_order
 from rnncli.data.table import date_keys, open_table
 from rnncli.errors import DataError
 from rnncli.locale import tr
@@ -103,6 +105,8 @@ def suggest_columns(path: str, data: Data | None = None) -> Suggested:
     dates = several.dates if several is not None else found.date.dates if found.date is not None else None
     rows = len(dates.values) if several is not None and dates is not None else found.rows
     season = dates.step.season if dates is not None and dates.step is not None else 1
+    if found.rows == ROWS and 2 * season > rows:
+        rows = _rows_up_to(4 * season, found, path)
     filled: dict[str, Json] = {
         "data.date": None if found.date is None else _one_or_all(found.date.columns),
         **({} if several is None else {"data.id": _one_or_all(several.columns)}),
@@ -111,20 +115,48 @@ def suggest_columns(path: str, data: Data | None = None) -> Suggested:
         "data.future": [],
         "data.header": found.header,
         "data.decimal": found.numbers_as.decimal,
-        "data.season": season,
+        **_lengths(season, rows, data or Data(path=path)),
     }
     if found.numbers_as.thousands:
         filled["data.thousands"] = found.numbers_as.thousands
     if any(column.missing for column in found.columns if column.name in numbers) or (dates is not None and found.gaps):
         filled["data.missing"] = "interpolate"
-    if season > 1 and rows >= 10 * season:
-        filled |= {"data.window": 2 * season, "data.horizon": season}
-    elif data is not None and season > data.window:
-        filled["data.window"] = season  # at least one season
     if any(column.below_zero for column in found.columns if column.name == target):
         filled["model.relative"] = "window"  # a ratio of means would be one
     notes = [tr("the rows run from newest to oldest and are read in reverse")] if found.falling else []
     return Suggested(filled, [*notes, *_not_read(found, numbers)])
+
+
+def _rows_up_to(most: int, found: TableGuess, path: str) -> int:
+    """The number of rows, of the first series if there are several, counted up to `most`: the head may be a part."""
+    table = open_table(path, header=found.header, delimiter=found.delimiter)
+    places = [table.index(name) for name in (found.several.columns if found.several is not None else ())]
+    ids = ([row[place].strip() for place in places] for _, row in table.rows(Skipped("skip")))
+    first = next(ids)
+    return 1 + sum(1 for _ in islice(filter(first.__eq__, ids), most - 1))
+
+
+def _lengths(season: int, n: int, data: Data) -> dict[str, Json]:
+    """Season, and where the recipe's do not suit n rows, window and horizon.
+
+    Two seasons and one if there are ten; otherwise the recipe's, but at least one season in the window. Where a split
+    has no room for a window with its forecast, the horizon fits into every split, the season is omitted if it is too
+    long, and both lengths take at most half of the training split if they can.
+    """
+    regular = season > 1 and n >= 10 * season
+    window, horizon = (2 * season, season) if regular else (max(season, data.window), data.horizon)
+    with suppress(DataError):  # too few rows to split: reading them says so
+        train, *others = map(len, split_in_order(n, data.split.fractions()).parts.values())
+        if window + horizon > train or any(horizon > rows for rows in others):
+            horizon = min([horizon, max(1, train // 4), *others])
+            season = season if season + horizon <= train else 1
+            window = max(season, min(window, data.window, train // 2 - horizon), 1)
+    lengths: dict[str, Json] = {"data.season": season}
+    if regular or window != data.window:
+        lengths["data.window"] = window
+    if regular or horizon != data.horizon:
+        lengths["data.horizon"] = horizon
+    return lengths
 
 
 def _check_readable(found: TableGuess, numbers: Sequence[str], path: str) -> None:
