@@ -54,6 +54,16 @@ def test_what_a_file_is(tmp_path: Path, data: bytes, says: str, todo: str) -> No
         ("名字,国家\n张三,中国\n", "gb18030", "GB18030"),
         ("Größe,Label\nviel,a\n", "utf-16-le", "UTF-16LE"),
         ("Größe,Label\nviel,a\n", "utf-16-be", "UTF-16BE"),
+        ("Datum;Größe\n1.1.2024;2\n", "latin-1", "CP1252"),  # öß would be a Chinese character
+        ("Äußerung;GRÖSSE;Ä\n", "cp1252", "CP1252"),
+        ("créée;à Paris\n", "cp1252", "CP1252"),
+        ("it’s;don’t\n", "cp1252", "CP1252"),
+        ("T\n20 °C\n", "cp1252", "CP1252"),
+        ("日期;销量\n使用Python编程;1\n", "gb18030", "GB18030"),
+        ("日期,銷售額\n天氣很好,1\n", "big5", "BIG5"),
+        ("日付,売上\nテスト,1\n", "cp932", "CP932"),
+        ("이 영화는 정말 좋았다,1\n", "cp949", "CP949"),
+        ("Дата;Цена\nПлохой фильм;1\n", "cp1251", "CP1251"),
     ],
 )
 def test_text_in_another_encoding_gets_the_command(tmp_path: Path, text: str, encoding: str, code: str) -> None:
@@ -62,3 +72,25 @@ def test_text_in_another_encoding_gets_the_command(tmp_path: Path, text: str, en
     with pytest.raises(DataError) as caught:
         list(read_cells(path, [0], Skipped()))
     assert f"iconv -f {code} -t UTF-8" in (caught.value.todo or "")
+    assert "looks wrong" not in (caught.value.todo or "")
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding", "codes"),
+    [
+        ("国家,a\n", "gb18030", ("GB18030", "CP949")),
+        ("국가,a\n", "cp949", ("GB18030", "CP949")),
+        ("ДАТА\n", "cp1251", ("CP1251", "GB18030")),
+        ("A股,T恤\n", "gb18030", ("CP1252", "GB18030")),
+    ],
+)
+def test_both_encodings_are_named_where_the_text_is_too_short_to_tell(
+    tmp_path: Path, text: str, encoding: str, codes: tuple[str, str]
+) -> None:
+    path = tmp_path / "x.csv"
+    path.write_bytes(text.encode(encoding))
+    with pytest.raises(DataError) as caught:
+        list(read_cells(path, [0], Skipped()))
+    todo = caught.value.todo or ""
+    assert f"iconv -f {codes[0]} -t UTF-8" in todo
+    assert todo.endswith(f"; if the text then looks wrong, use {codes[1]}")
