@@ -161,7 +161,7 @@ def _put(document: Document, key: str, where: str, value: object) -> None:
 
 
 def _typed(where: str, value: object) -> Node:
-    """A node from the command line: parsed as YAML, and kept verbatim for text fields."""
+    """A node from the command line: parsed as YAML, and kept verbatim for text fields unless --set has it in quotes."""
     folder = os.getcwd()
     if isinstance(value, Path):
         value = str(value)
@@ -173,4 +173,5 @@ def _typed(where: str, value: object) -> Node:
         node, faults = parse(value, where, folder, lines=False)
     except RecipeError:
         return whole
-    return whole if faults else replace(node, raw=value)
+    quoted = where == "--set" and value[:1] in ("'", '"') and isinstance(node.content, str)
+    return whole if faults else node if quoted else replace(node, raw=value)

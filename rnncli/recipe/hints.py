@@ -137,7 +137,8 @@ def describe(hint: object) -> str:
     if is_union(hint):
         return tr(" or ").join(describe(arm) for arm in arguments)
     if origin is Literal:
-        listed = ", ".join(str(choice) for choice in arguments)
+        plain = all(any(map(str.isalnum, str(choice))) for choice in arguments)
+        listed = ", ".join(map(str if plain else repr, arguments))  # punctuation is quoted
         return listed if len(arguments) == 1 else tr("one of {names}", names=listed)
     if origin is tuple and Ellipsis not in arguments:
         return tr("a list of {n}: {items}", n=len(arguments), items=", ".join(describe(item) for item in arguments))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typing
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import pytest
 from pydantic import BaseModel
@@ -23,7 +23,7 @@ from rnncli.recipe import (
     task_name,
     validate,
 )
-from rnncli.recipe.hints import choices_of
+from rnncli.recipe.hints import choices_of, describe
 from tests.narrowed import as_read
 from tests.recipe.conftest import Config, Recipes
 
@@ -155,12 +155,23 @@ def test_text_is_taken_verbatim_and_the_rest_is_yaml(
     assert recipes.config(base, "data.path=[a, b]").data.path == [str(tmp_path / "a"), str(tmp_path / "b")]
     assert recipes.config(base, "data.text=0").data.text == 0
     assert recipes.config(base, "data.text='0'").data.text == "0"
+    for quoted in ("'cpu'", '"cpu"'):
+        assert recipes.config(base, f"train.device={quoted}").train.device == "cpu"
+        assert recipes.config(base, f"train.sample.prompt={quoted}").train.sample.prompt == "cpu"
+        typed = recipes.config(base, train__sample__prompt=("--prompt", quoted))
+        assert typed.train.sample.prompt == quoted  # of a flag the shell has removed the quotes
     assert recipes.config(base, "train.lr=1e-3").train.lr == 0.001
     assert recipes.config(base.replace("a.txt", "2024, pairs: [[12, no]]")).data.pairs == [("12", "no")]
     assert recipes.config(base, "train.optimizer={name: sgd, momentum: 0.9}").train.optimizer_call() == (
         "SGD",
         {"lr": 0.1, "momentum": 0.9},
     )
+
+
+def test_choices_that_are_punctuation_are_quoted() -> None:
+    assert describe(Literal[".", ","]) == "one of '.', ','"
+    assert describe(Literal["", "\t", "tab"] | None) == "one of '', '\\t', 'tab' or null"
+    assert describe(Literal["gru", "lstm"]) == "one of gru, lstm"
 
 
 def test_paths_are_relative_to_where_they_were_written(
