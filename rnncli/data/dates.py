@@ -74,7 +74,7 @@ class Dates:
         """Raise DataError unless every date is later than the one before."""
         if not self.backwards and not self.duplicates:
             return
-        if self.backwards and len(self.backwards) > len(self.values) // 2:
+        if self.backwards and 10 * len(self.backwards) >= 9 * (len(self.values) - 1):
             raise DataError(
                 tr("the dates run from newest to oldest"), where=self.name, todo=tr("sort the rows, oldest first")
             )

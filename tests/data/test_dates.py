@@ -243,6 +243,12 @@ def test_gaps_duplicates_and_disorder_by_line() -> None:
         dates.check_order()
 
 
+def test_shuffled_dates_are_not_said_to_run_backwards() -> None:
+    cells = ["2021-03-05", "2021-01-02", "2021-04-01", "2021-02-01", "2021-01-09"]
+    with pytest.raises(DataError, match="2021-01-02 does not come after 2021-03-05 \\(3 occurrences\\)"):
+        column(cells).check_order()
+
+
 def test_from_new_to_old() -> None:
     with pytest.raises(DataError, match="the dates run from newest to oldest"):
         column(["2024-01-03", "2024-01-02", "2024-01-01"]).check_order()
