@@ -48,8 +48,9 @@ def edited_step(
             continue  # returned unchanged: replaced on return
         places.append(_found(name, made[name], noted, x, [*state, *w.values()]))
     edited = _Edited(noted, places, edits)
+    given = edited.given(x)  # outside the mode, which would count its calls as the step's
     with edited:
-        after, gates = step(edited.given(x), state, w)
+        after, gates = step(given, state, w)
     edited.require_all(dict(zip(names, after, strict=True)), gates)
     late = {name for name in edits if not any(place.name == name for place in places)}
     return tuple(edits[n](t) if n in late else t for n, t in zip(names, after, strict=True)), gates
@@ -161,12 +162,13 @@ class _Edited(TorchFunctionMode):
         from_ = {name for tensor in read for name in self._from(tensor)}
         leaves, structure = tree_flatten(result)
         tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
-        if any(place.call == number for place in self.places):
+        replaced = any(place.call == number for place in self.places)
+        if replaced:
             tensors = self._replaced(number, tensors)
             rest = iter(tensors)
             result = tree_unflatten([next(rest) if isinstance(leaf, Tensor) else leaf for leaf in leaves], structure)
         for tensor in (tensors or read) if from_ else ():
-            if _memory(tensor) not in self.regions:
+            if replaced or _memory(tensor) not in self.regions:  # a gate counts where it led to a value now replaced
                 self.follows.setdefault(_memory(tensor), set()).update(from_)
         self.kept += [*read, *tensors]
         return result
@@ -182,10 +184,10 @@ class _Edited(TorchFunctionMode):
             value = whole.reshape(-1)[place.out].view(place.like)
             wanted = self.edits[place.name](value)
             made[place.which] = torch.where(place.into >= 0, wanted.reshape(-1)[place.into.clamp(min=0)], whole)
-            self.wanted[place.name] = wanted.detach()
             self.kept.append(made[place.which])
         for place in self.places:
-            if place.call == number:
+            if place.call == number:  # when all are replaced: two names can be one tensor
+                self.wanted[place.name] = made[place.which].detach().reshape(-1)[place.out].view(place.like)
                 its = _offsets(made[place.which])[(place.into >= 0).cpu()]
                 self.regions.setdefault(_memory(made[place.which]), []).append((place.name, its))
         return made

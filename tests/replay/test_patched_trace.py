@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from itertools import combinations
 from typing import Any
 
 import pytest
@@ -98,6 +99,21 @@ def test_a_changed_gate_is_that_gate_and_counts(cell: str, options: dict[str, Op
         )
 
 
+@pytest.mark.parametrize(("cell", "options"), OPTIONS, ids=NAMED)
+def test_two_changed_values_of_a_step_each_have_their_value(cell: str, options: dict[str, OptionValue]) -> None:
+    """Also where the second is computed from the first, or is the same tensor, as a is f in the linear cell."""
+    torch.manual_seed(2)
+    core = make_core(CoreSpec(cell, "tanh", 3, 4, options=tuple(options.items())))
+    x = torch.randn(2, 1, 3)
+    plain = traced(core, x)
+    names = [name for name, (*_, part) in plain.homes.items() if (cell, part) not in FOR_SHOW]
+    for a, b in combinations(names, 2):
+        one, two = 0, min(1, plain[b].shape[2] - 1)
+        made = traced(core, x, {f"{a}[{one}]@0": 0.25, f"{b}[{two}]@0": 0.75})
+        assert bool((made[a][0, 0, one] == 0.25).all()), (a, b)
+        assert bool((made[b][0, 0, two] == 0.75).all()), (a, b)
+
+
 # loops written out by hand
 
 
@@ -150,6 +166,29 @@ def test_a_fixed_value_is_that_of_a_loop_by_hand_and_so_are_its_gradients(kind: 
         torch.testing.assert_close(found, wanted, rtol=0, atol=1e-14)
         ours, theirs = (torch.autograd.grad(h.square().sum(), weights, retain_graph=True) for h in (found, wanted))
         torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(("kind", "names"), [("lstm", "ifgoch"), ("gru", "rznqh")], ids=["lstm", "gru"])
+@pytest.mark.parametrize("units", [(0, 2), (1, 1)], ids=["two units", "one unit"])
+def test_two_fixed_values_of_a_step_are_those_of_a_loop_by_hand(kind: str, names: str, units: tuple[int, int]) -> None:
+    """A gate and a state of one unit, too: the state's change wins."""
+    torch.manual_seed(3)
+    core = {"lstm": nn.LSTM, "gru": nn.GRU}[kind](2, 3).double()
+    x = torch.randn(3, 2, 2, dtype=D64)
+    for a, b in combinations(names, 2):
+        fixed = {a: (units[0], 0.3), b: (units[1], -0.2)}
+
+        def changed(at: str, t: int, now: Tensor, fixed: dict[str, tuple[int, float]] = fixed) -> Tensor:
+            if at not in fixed or t == 0:
+                return now
+            unit, value = fixed[at]
+            return now.index_fill(1, torch.tensor([unit]), value)
+
+        wanted = lstm(core, x, changed) if isinstance(core, nn.LSTM) else gru(core, x, changed)
+        found, _ = trace(
+            core, x, check=False, patch={f"{name}[{unit}]@1:": value for name, (unit, value) in fixed.items()}
+        ).result
+        torch.testing.assert_close(found, wanted, rtol=0, atol=1e-14, msg=f"{a} and {b}")
 
 
 def test_gradients_reach_what_a_patch_was_made_of() -> None:
