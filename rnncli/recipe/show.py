@@ -43,8 +43,9 @@ def _leaves(section: Section, prefix: str) -> Iterator[tuple[str, object]]:
 
 
 def labels_of(keys: Sequence[str]) -> dict[str, str]:
-    """Dotted key -> its last component, or the full key if ambiguous."""
-    ends = [key.rpartition(".")[2] for key in keys]
+    """Dotted key -> the key without its section, or the full key if ambiguous. A nested key keeps its other components:
+    a lone `model.characters.hidden_size` must not read as `model.hidden_size`."""
+    ends = [key.partition(".")[2] or key for key in keys]
     return {key: end if ends.count(end) == 1 else key for key, end in zip(keys, ends, strict=True)}
 
 

@@ -296,7 +296,7 @@ def trial_name(settings: Mapping[str, str]) -> str:
 
 
 def described(settings: Mapping[str, str]) -> str:
-    """`cell=lstm,hidden_size=16`: keys by their last component if unambiguous."""
+    """`cell=lstm,hidden_size=16`: keys without their section if unambiguous."""
     labels = labels_of(tuple(settings))
     return ",".join(f"{labels[key]}={value}" for key, value in settings.items())
 

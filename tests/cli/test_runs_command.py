@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from rnncli.files import FolderLock
-from rnncli.runs.listing import short_names
-from rnncli.runs.read import read_run
+from rnncli.records import Json, Table
+from rnncli.runs.listing import compare_page, short_names
+from rnncli.runs.read import RunSummary, read_run
 from rnncli.runs.train import run_training
 from rnncli.tasks import load_recipe
 from rnncli.training.job import prepare
@@ -226,6 +227,19 @@ def test_a_walk_that_does_not_end_is_cut_and_says_so(typed: Typed, monkeypatch: 
     assert "stopped after" not in typed("runs", "list")[1]
     make("runs/a/47/deep")
     assert "a/47/deep" in rows(typed("runs", "list", "--json")[1])
+
+
+def test_a_nested_key_does_not_read_as_another() -> None:
+    """The taggers' model.hidden_size is the same, so it has no line."""
+    shared: dict[str, Json] = {"model.hidden_size": 64, "model.cell": "lstm"}
+    letters: dict[str, Json] = {"model.characters.hidden_size": 32, "data.split.test": 0.1, "data.test": None}
+    runs = [
+        RunSummary(Path("runs/words"), "finished", shared | {"data.test": "t.conllu"}),
+        RunSummary(Path("runs/letters"), "finished", shared | letters),
+    ]
+    table = compare_page(runs).records[0]
+    assert isinstance(table, Table)
+    assert [column.label for column in table.columns[1:]] == ["test", "characters.hidden_size", "split.test"]
 
 
 def test_names_are_as_short_as_tells_them_apart() -> None:

@@ -53,6 +53,7 @@ def test_two_settings_never_share_a_folder(settings: list[tuple[str, str]]) -> N
 def test_names_can_be_read() -> None:
     assert trial_name({"model.cell": "gru", "model.hidden_size": "16"}) == "cell=gru,hidden_size=16"
     assert trial_name({"a.size": "1", "b.size": "2"}) == "a.size=1,b.size=2"
+    assert trial_name({"model.characters.hidden_size": "8"}) == "characters.hidden_size=8"
     assert trial_name({"train.lr": "0.1"}) == trial_name({"train.lr": "0.1"})
 
 
