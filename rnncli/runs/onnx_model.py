@@ -47,8 +47,8 @@ def onnx_model(run: Run) -> tuple[bytes, list[Check]]:
     """The model as ONNX, checked: onnxruntime's outputs are compared with torch's for several lengths and batch sizes.
 
     Inputs: `inputs` (T, B, ...), `h_0` (L·D, B, H) and the cell's other states, such as an lstm's `c_0`; outputs:
-    `scores`, `h_n`, `c_n`. T and B are dynamic; all sequences of a batch have the same length. A float64 run is
-    converted to float32, the only dtype of onnxruntime's recurrent layers.
+    `scores`, (T, B, C) or, for one answer per sequence, (B, C); `h_n`, `c_n`. T and B are dynamic; all sequences of a
+    batch have the same length. A float64 run is converted to float32, the only dtype of onnxruntime's recurrent layers.
     """
     try:
         import_module("onnx")
@@ -115,8 +115,10 @@ def _example(run: Run, T: int, B: int, like: Tensor) -> Tensor:
 
 
 def _exported(plain: _Plain, given: tuple[Tensor, ...], states: list[str]) -> bytes:
-    sequence = {0: "T", 1: "B"}
-    axes = {"inputs": sequence, "scores": sequence}
+    with torch.no_grad():
+        scores = plain(*given)[0]  # (T, B, C), with another T where the front end subsamples, or (B, C)
+    steps = "T" if len(scores) == len(given[0]) else "T_out"
+    axes = {"inputs": {0: "T", 1: "B"}, "scores": {0: "B"} if scores.dim() == 2 else {0: steps, 1: "B"}}
     axes |= {f"{state}_{end}": {1: "B"} for state in states for end in ("0", "n")}
     try:
         content = exported(plain, given, _names(states, "0"), _names(states, "n"), axes)

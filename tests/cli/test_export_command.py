@@ -251,6 +251,31 @@ def test_a_cell_that_torch_lacks_is_a_scan(case: str, tmp_path: Path) -> None:
             torch.testing.assert_close(torch.from_numpy(value), wanted, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("recipe", "cell", "inputs", "scores"),
+    [
+        ("language-model", "lstm", ["T", "B"], ["T", "B", 103]),
+        ("names", "gru", ["T", "B"], ["B", 20]),
+        ("names", "mgu", ["T", "B"], ["B", 20]),  # a Scan
+        ("image-sequences", "gru", ["T", "B", 16, 16, 1], ["B", 8]),
+        ("transcription", "gru", ["T", "B", 40], ["T_out", "B", 17]),  # a step for two frames
+    ],
+)
+def test_the_axes_of_an_onnx_file_are_those_of_its_tensors(
+    recipe: str, cell: str, inputs: list[str | int], scores: list[str | int], tmp_path: Path, thinned: None
+) -> None:
+    onnx = pytest.importorskip("onnx", reason="the extra onnx is not installed")
+    pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
+    content, _ = onnx_model(untrained(recipe, tmp_path, f"model.cell={cell}", "model.hidden_size=4"))
+    graph = onnx.load_from_string(content).graph
+    found = {
+        value.name: [axis.dim_param or axis.dim_value for axis in value.type.tensor_type.shape.dim]
+        for value in (*graph.input, *graph.output)
+    }
+    assert [found["inputs"], found["scores"]] == [inputs, scores]
+    assert [found["h_0"][1:], found["h_n"][1:]] == [["B", 4]] * 2
+
+
 @pytest.mark.parametrize("seed", [1, 10, 13])
 def test_a_sound_export_is_compared_from_states_that_the_cell_reaches(seed: int, tmp_path: Path) -> None:
     """slstm's n is positive once it has read anything; with normally distributed states these three read 'differ'."""
