@@ -58,7 +58,12 @@ def predict(
     beam: Annotated[int | None, typer.Option("--beam", min=1, help="Beam width; 1 is greedy search.")] = None,
     length: Annotated[int | None, typer.Option("--length", min=0, help="Number of tokens to generate.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document per line.")] = False,
-    csv: Annotated[bool, typer.Option("--csv", help="Print a CSV with a header and a row for each input.")] = False,
+    csv: Annotated[
+        bool,
+        typer.Option(
+            "--csv", help="Print a CSV with a header and a row for each input, or for each step of a forecast."
+        ),
+    ] = False,
 ) -> None:
     """Predict with a run: continue text, tag, classify, forecast, transcribe, translate."""
     from rnncli.cli.target import target_named
@@ -164,12 +169,15 @@ def _from_lines(run: Run, file: str, options: PredictOptions, failed: list[DataE
 
 
 def _rows(predictions: Iterable[Prediction]) -> Iterator[Prediction]:
-    """The same predictions with a CSV row as text, after a header row. Predictions without a row (unusable files) are
-    omitted."""
+    """The same predictions with a CSV row as text, after a header row, or with their own table. Predictions without a
+    row (unusable files) are omitted."""
     import csv
 
     names: list[str] = []
     for found in predictions:
+        if found.csv is not None:
+            yield replace(found, text=found.csv + "\n")
+            continue
         if found.row is None:
             raise UsageError(
                 tr("predictions of this task are not table rows"), where="--csv", todo=tr("omit it, or use --json")

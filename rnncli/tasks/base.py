@@ -138,13 +138,14 @@ class Prediction:
     """One prediction. text: in the input's format, one or more lines, without the last line end. json: the same as
     plain values for --json, None if this chunk has none. notes: warnings (unknown characters, a truncated input). more:
     the text continues in the next prediction, so that long output can be streamed. row: the prediction as a table row,
-    column -> cell, for --csv; None if predictions are not rows."""
+    column -> cell, for --csv; csv: if it is several rows, the whole table instead, like text; None if it is neither."""
 
     text: str
     json: Json
     notes: Sequence[str] = ()
     more: bool = False
     row: Mapping[str, str | float] | None = None
+    csv: str | None = None
 
 
 @dataclass(frozen=True)

@@ -390,7 +390,8 @@ def _prediction(
         document["series"] = [{"id": list(one.id), **said} for one, said in zip(series, told, strict=True)]
     else:
         document |= told[0]
-    return Prediction(written_like(data, path, heading, rows), document, notes)
+    text, table = written_like(data, path, heading, rows)
+    return Prediction(text, document, notes, csv=table)
 
 
 TASK = Forecasting()

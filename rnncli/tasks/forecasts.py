@@ -232,24 +232,26 @@ def _linear(data: Data, part: Part, ridge: Sequence[Ridge]) -> Iterator[Tensor]:
 
 def written_like(
     data: Data, path: str, names: Sequence[str], rows: Sequence[tuple[Sequence[str], str, Sequence[tuple[float, int]]]]
-) -> str:
-    """Format rows to continue the file: its delimiter, decimal separator and header, or JSON Lines. names: of the
-    numeric columns. rows: series id, date, (number, decimals as from `decimals_of`)."""
+) -> tuple[str, str]:
+    """Format rows to continue the file: its delimiter, decimal separator and header, or JSON Lines; and as CSV, which
+    differs only for JSON Lines. names: of the numeric columns. rows: series id, date, (number, decimals as from
+    `decimals_of`)."""
     table = open_table(path, header=data.header, delimiter=data.delimiter)
     keys = date_keys(data.date)
     heading = [table.columns[table.index(key)] for key in data.ids()]
     heading += [table.columns[table.index(key)] for key in keys] or [tr("step")]
     cells = [[*id, *(date.split(" ", len(keys) - 1) if len(keys) > 1 else [date])] for id, date, _ in rows]
-    if table.kind == "json":
-        pairs = [
-            dict(zip([*heading, *names], [*texts, *(value for value, _ in values)], strict=True))
-            for texts, (_, _, values) in zip(cells, rows, strict=True)
-        ]
-        return "\n".join(json.dumps(row, ensure_ascii=False) for row in pairs)
     text = io.StringIO()
     writer = csv.writer(text, delimiter=table.delimiter, lineterminator="\n")
     if data.header:
         writer.writerow([*heading, *names])
     for texts, (_, _, values) in zip(cells, rows, strict=True):
         writer.writerow([*texts, *(as_cell(*value).replace(".", data.decimal) for value in values)])
-    return text.getvalue().removesuffix("\n")
+    made = text.getvalue().removesuffix("\n")
+    if table.kind == "json":
+        pairs = [
+            dict(zip([*heading, *names], [*texts, *(value for value, _ in values)], strict=True))
+            for texts, (_, _, values) in zip(cells, rows, strict=True)
+        ]
+        return "\n".join(json.dumps(row, ensure_ascii=False) for row in pairs), made
+    return made, made

@@ -185,3 +185,21 @@ def test_answers_come_while_input_is_still_open(home: Path) -> None:
     running.stdin.close()
     assert running.wait(60) == 0
     running.stdout.close()
+
+
+def test_a_forecast_is_a_csv_table(typed: Typed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As without the option; the rows after JSON Lines, too, which are JSON Lines without it."""
+    monkeypatch.chdir(tmp_path)
+    rows = [(str(1950 + i), i % 4 + 0.5) for i in range(50)]
+    Path("s.csv").write_text("year,y\n" + "".join(f"{year},{y}\n" for year, y in rows))
+    Path("s.jsonl").write_text("".join(json.dumps({"year": year, "y": y}) + "\n" for year, y in rows))
+    sets = ("data.path=s.csv", "data.date=year", "data.target=y", "data.window=8", "data.horizon=3", "data.season=1")
+    rnncli.train("forecasting", out="series", sets=(*sets, "train.epochs=1", "train.control=false"))
+    found = typed("predict", "./series", "s.csv", "--csv")
+    assert found == typed("predict", "./series", "s.csv")
+    assert found[0] == 0
+    assert [line.split(",")[0] for line in found[1].splitlines()] == ["year", "2000", "2001", "2002"]
+    assert typed("predict", "./series", "s.jsonl")[1].startswith('{"year": "2000"')
+    assert typed("predict", "./series", "s.jsonl", "--csv") == found
+    code, out, _ = typed("predict", "./series", "missing.csv", "s.csv", "--csv")
+    assert (code, out) == (3, found[1])
