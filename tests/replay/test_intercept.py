@@ -1,4 +1,4 @@
-"""Steps of cells from elsewhere: a value is replaced wherever it is read, and what cannot be changed soundly is refused."""
+"""Steps of cells from elsewhere: a value is replaced wherever it is read; what cannot be changed soundly is refused."""
 
 from __future__ import annotations
 
