@@ -37,10 +37,9 @@ SOUND_COLUMNS, SAID_COLUMNS = ("file", "path", "filename", "audio", "wav"), ("te
 
 @dataclass(frozen=True)
 class ColumnGuess:
-    """name: as written in recipes. missing: number of missing cells. distinct: number of distinct cells. odd: (line,
-    why) of the first non-number in a mostly numeric column. counts: whether the values are 0, 1, 2 ... or 1, 2, 3 ...
-    mean_width: in terminal cells. below_zero: whether any
-    value is negative."""
+    """name: as written in recipes. missing: number of missing cells. distinct: number of distinct non-empty cells. odd:
+    (line, why) of the first non-number in a mostly numeric column. counts: whether the values are 0, 1, 2 ... or 1, 2,
+    3 ... mean_width: in terminal cells. below_zero: whether any value is negative."""
 
     name: str
     kind: Literal["number", "date", "text"]
@@ -54,7 +53,7 @@ class ColumnGuess:
     @property
     def tells_nothing(self) -> bool:
         """An id, a row number, or constant."""
-        return is_id(self.name) or self.counts or self.distinct == 1
+        return is_id(self.name) or self.counts or self.distinct <= 1
 
 
 @dataclass(frozen=True)
@@ -152,8 +151,9 @@ def _column(name: str, cells: list[str], lines: list[int], form: NumberFormat, d
     odd = _odd_cell(name, cells, lines, form) if kind == "text" else None
     counts = len(cells) > 2 and any(cells == list(map(str, range(i, i + len(cells)))) for i in (0, 1))
     width = sum(map(width_of, cells)) / len(cells)
+    distinct = len({*cells} - {""})
     minus = kind == "number" and any((form.number(cell) or 0.0) < 0 for cell in cells)
-    return ColumnGuess(name, kind, missing, len(set(cells)), width, odd, counts, minus)
+    return ColumnGuess(name, kind, missing, distinct, width, odd, counts, minus)
 
 
 def _has_header(table: Table) -> bool:
@@ -193,12 +193,18 @@ def _text_and_label(
     columns: list[ColumnGuess], rows: int, texts: Sequence[str], labels: Sequence[str]
 ) -> tuple[str | None, str | None]:
     """A label column has few distinct values: at least two, each twice on average. If several qualify, prefer one with
-    a typical label name, else the one with the fewest values; the text is the column with a typical text name, else the
+    a typical label name, else the one with the fewest values, words before numbers, and a column named like a text
+    last, except before the numbers of a table with dates; the text is the column with a typical text name, else the
     longest."""
     usable = [column for column in columns if not is_id(column.name)]
     few = [column for column in usable if column.kind != "date" and 2 <= column.distinct <= max(2, rows // 2)]
-    by_text = [column for column in few if column.kind == "text"] or [c for c in few if c.distinct <= 20]
-    fewest = min(by_text, key=lambda column: column.distinct, default=None)
+    words = [column for column in few if column.kind == "text"]
+    numbers = [column for column in few if column.kind == "number" and column.distinct <= 20]
+    named = _called([column for column in usable if column.kind == "text"], texts)
+    by_text = [column for column in words if column is not named]
+    if not by_text and any(column.kind == "date" for column in columns):
+        by_text = words
+    fewest = min(by_text or (numbers if named else []) or words or numbers, key=lambda c: c.distinct, default=None)
     label = _called(few, labels) or fewest or _called(usable, labels)
     others = [column for column in usable if column.kind == "text" and column is not label]
     text = _called(others, texts) or max(others, key=lambda column: column.mean_width, default=None)

@@ -206,3 +206,21 @@ def test_names_of_columns_win(tmp_path: Path) -> None:
     )
     assert sniff_table(own, ["grp"], ["kind"]).label == "kind"
     assert sniff_table(own).text != "id"
+
+
+def test_few_numbers_are_labels_of_repeated_texts(tmp_path: Path) -> None:
+    texts = ["great super", "meh ok", "bad awful"] * 10
+    stars = sniff_table(csv_of(tmp_path / "x.csv", "text,stars", texts, [5, 2, 1] * 10))
+    assert (stars.text, stars.label) == ("text", "stars")
+    words = sniff_table(csv_of(tmp_path / "w.csv", "text,stars", texts, ["five", "two", "one"] * 10))
+    assert (words.text, words.label) == ("text", "stars")
+    people = sniff_table(csv_of(tmp_path / "p.csv", "sex,age,survived", ["f", "m"] * 15, range(30), [0, 1, 1] * 10))
+    assert (people.text, people.label) == (None, None)  # no texts
+    sold = sniff_table(csv_of(tmp_path / "s.csv", "date,name,sold", days(30), ["ab", "cd"] * 15, [3, 4, 5] * 10))
+    assert sold.text is None
+
+
+def test_an_empty_cell_is_no_class(tmp_path: Path) -> None:
+    texts = [f"the text number {i}" for i in range(20)]
+    guess = sniff_table(csv_of(tmp_path / "x.csv", "text,kind", texts, ["a", "b", "a", "b", ""] * 4))
+    assert (guess.label, guess.columns[1].distinct) == ("kind", 2)
