@@ -93,8 +93,13 @@ def open_binary(path: str | Path) -> Iterator[IO[bytes]]:
             else:
                 yield raw
     except FileNotFoundError as error:
-        near = similar_file(where)
-        todo = tr("did you mean {name}?", name=near) if near else tr("looked in {folder}", folder=shown(Path.cwd()))
+        folder = os.path.dirname(os.path.abspath(where))
+        if near := similar_file(where):
+            todo = tr("did you mean {name}?", name=near)
+        elif os.path.isdir(folder):
+            todo = tr("looked in {folder}", folder=folder)
+        else:
+            todo = tr("there is no folder {folder}", folder=folder)
         raise DataError(tr("no such file"), where=where, todo=todo) from error
     except gzip.BadGzipFile as error:
         raise DataError(

@@ -16,7 +16,7 @@ from typing import IO, Any, Literal
 import numpy as np
 
 from rnncli.data import builtin
-from rnncli.data.folder import NamePattern, files_in, with_fields
+from rnncli.data.folder import NamePattern, entries, files_in, with_fields
 from rnncli.data.made import speech
 from rnncli.data.records import TABLES
 from rnncli.data.skipped import Skipped
@@ -191,11 +191,34 @@ def list_clips(
     table = source if made else _table_of(Path(source))
     opened = open_table(table, header=header)
     folder = Path(".") if made else Path(table).parent
-    clips = []
+    clips, names = list[Clip](), list[str]()
     for where, name, said, group in read_listed(opened, file, text, by, skipped):
         path = folder / place.replace("{file}", name)
         clips.append(Clip(where if made else shown(path), path, said, group, made))
+        names.append(name)
+    if clips and not made and not any(os.path.exists(clip.file) for clip in clips):
+        raise _none_found(folder, names[0], clips[0].file)
     return clips
+
+
+def _none_found(folder: Path, name: str, path: Path) -> DataError:
+    """No file that a table lists is there: `name` is not at `path`; whether it is in or next to the table's folder."""
+    what = tr("none of the listed files exists; the first is {name}", name=repr(name))
+    above = shown(path.parent.absolute())
+    for inside in [folder, *(entry for entry in entries(folder) if entry.is_dir())]:
+        ending = next((ending for ending in ("", *ENDINGS) if os.path.isfile(inside / (name + ending))), None)
+        if ending is not None:
+            place = os.path.relpath(inside / f"{{file}}{ending}", folder)
+            todo = tr(
+                "looked in {folder}; try {command}", folder=above, command=shlex.join(["--set", f"data.place={place}"])
+            )
+            return DataError(what, where=shown(path), todo=todo)
+    todo = tr(
+        "looked in {folder}; data.place says where they are, from the table's folder: {example}",
+        folder=above,
+        example="clips/{file}",
+    )
+    return DataError(what, where=shown(path), todo=todo)
 
 
 def _by_name(source: Source, skipped: Skipped, pattern: str, text: Key, by: Key | None) -> list[Clip]:

@@ -222,9 +222,31 @@ def test_channels_of_a_flac_file(tmp_path: Path) -> None:
     assert (sound.rate, sound.samples.tolist()) == (16000, [0.25, 0.0])
 
 
+@pytest.mark.parametrize(
+    ("there", "name", "place", "todo"),
+    [
+        ("clips/a.wav", "a.wav", "{file}", "try --set 'data.place=clips/{file}'"),
+        ("wavs/a.wav", "a", "{file}", "try --set 'data.place=wavs/{file}.wav'"),
+        ("a.wav", "a.wav", "clips/{file}", "try --set 'data.place={file}'"),
+        ("deep/er/a.wav", "a.wav", "{file}", "data.place says where they are, from the table's folder: clips/{file}"),
+    ],
+)
+def test_clips_in_another_place(tmp_path: Path, there: str, name: str, place: str, todo: str) -> None:
+    path = tmp_path / there
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    (tmp_path / "list.tsv").write_text(f"file\ttext\n{name}\thello\n")
+    with pytest.raises(DataError, match="none of the listed files exists") as caught:
+        list_clips(tmp_path / "list.tsv", Skipped(), place=place)
+    looked = (tmp_path / place.replace("{file}", name)).parent
+    assert caught.value.todo.startswith(f"looked in {looked}; ")
+    assert todo in caught.value.todo
+
+
 def test_lists_of_clips(tmp_path: Path) -> None:
     (tmp_path / "clips").mkdir()
     (tmp_path / "list.tsv").write_text("path\tsentence\twho\n1\tHello\tann\n2\t\tbob\n3\tYes\tbob\n")
+    (tmp_path / "clips/1.wav").touch()
     skipped = Skipped("skip", "clips")
     clips = list_clips(tmp_path, skipped, text="sentence", file="path", place="clips/{file}.wav", by="who")
     assert [(clip.file, clip.text, clip.group) for clip in clips] == [

@@ -101,6 +101,20 @@ def test_places_that_are_no_files(tmp_path: Path) -> None:
             read_text(source)
 
 
+def test_the_folder_that_was_looked_in_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    for source, todo in (
+        ("x.txt", f"looked in {tmp_path}"),
+        ("data/x.txt", f"looked in {tmp_path / 'data'}"),
+        (tmp_path / "data/x.txt", f"looked in {tmp_path / 'data'}"),
+        ("nowhere/x.txt", f"there is no folder {tmp_path / 'nowhere'}"),
+    ):
+        with pytest.raises(DataError, match="no such file") as caught:
+            read_text(source)
+        assert caught.value.todo == todo
+
+
 def test_permission_denied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "x.txt"
     path.write_text("x")
