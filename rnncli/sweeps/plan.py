@@ -285,9 +285,12 @@ def value_text(value: float | str) -> str:
 
 
 def trial_name(settings: Mapping[str, str]) -> str:
-    """The folder name of a trial, a function of its settings alone. Readable for short values; if characters had to be
-    removed or the name is long, a hash of the settings keeps it unique."""
-    name = described(settings)
+    """The folder name of a trial, a function of its settings alone: keys by their last component if unambiguous, as in
+    version 0.1. Readable for short values; if characters had to be removed or the name is long, a hash of the settings
+    keeps it unique."""
+    ends = [key.rpartition(".")[2] for key in settings]
+    parts = zip(settings.items(), ends, strict=True)
+    name = ",".join(f"{end if ends.count(end) == 1 else key}={value}" for (key, value), end in parts)
     safe = re.sub(r"[^\w.=,+-]+", "-", name, flags=re.ASCII)
     if safe == name and len(name) <= LONGEST_NAME:
         return name

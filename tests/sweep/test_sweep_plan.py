@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from rnncli.errors import DataError, RecipeError, UsageError
 from rnncli.sweeps.folder import find_folder, open_folder
-from rnncli.sweeps.plan import Plan, combinations, grid_values, make_plan, parse_space, trial_name
+from rnncli.sweeps.plan import Plan, combinations, described, grid_values, make_plan, parse_space, trial_name
 
 CELLS = ("rnn", "gru", "lstm")
 SIZES = ("4", "8")
@@ -53,7 +53,8 @@ def test_two_settings_never_share_a_folder(settings: list[tuple[str, str]]) -> N
 def test_names_can_be_read() -> None:
     assert trial_name({"model.cell": "gru", "model.hidden_size": "16"}) == "cell=gru,hidden_size=16"
     assert trial_name({"a.size": "1", "b.size": "2"}) == "a.size=1,b.size=2"
-    assert trial_name({"model.characters.hidden_size": "8"}) == "characters.hidden_size=8"
+    assert trial_name({"model.characters.hidden_size": "8"}) == "hidden_size=8", "an older sweep goes on in its folders"
+    assert described({"model.characters.hidden_size": "8"}) == "characters.hidden_size=8"
     assert trial_name({"train.lr": "0.1"}) == trial_name({"train.lr": "0.1"})
 
 
