@@ -6,7 +6,7 @@ import codecs
 import re
 import shlex
 from collections.abc import Collection
-from itertools import filterfalse
+from itertools import filterfalse, islice
 
 from rnncli.errors import DataError
 from rnncli.locale import tr
@@ -100,7 +100,7 @@ _LATIN_WORDS = re.compile(
     "|[„“”‚‘’–—…•€°«»§£¿¡²³µ·×®©™\xa0]"
 )
 _CYRILLIC_WORDS = re.compile(r"\b(?:[А-ЯЁ]?[а-яё]+|[А-ЯЁ]+)(?<=\w\w)\b")
-_LINES = 200  # looked at
+_WORDS, _BYTES = 2000, 50_000  # looked at
 
 
 def likely_encodings(data: bytes) -> list[str]:
@@ -114,7 +114,8 @@ def likely_encodings(data: bytes) -> list[str]:
     for zeros, others, iconv in ((odd, even, "UTF-16LE"), (even, odd, "UTF-16BE")):
         if len(data) > 3 and not any(zeros) and 4 * others.count(0) < len(others):
             return [iconv]
-    data = b"\n".join(list(filterfalse(bytes.isascii, data.splitlines()))[:_LINES])
+    words = filterfalse(bytes.isascii, re.split(rb"[\s,;]+", data))
+    data = b" ".join(islice(words, _WORDS))[:_BYTES]
     western = "LATIN1" if _decoded(data, "cp1252") is None else "CP1252"
     shares = {
         western: _share(_decoded(data, western) or "", _LATIN_WORDS),

@@ -10,6 +10,7 @@ import pytest
 from rnncli.data.skipped import Skipped
 from rnncli.data.table import read_cells
 from rnncli.errors import DataError
+from rnncli.filetypes import likely_encodings
 
 
 def archive(*names: str) -> bytes:
@@ -94,3 +95,9 @@ def test_both_encodings_are_named_where_the_text_is_too_short_to_tell(
     todo = caught.value.todo or ""
     assert f"iconv -f {codes[0]} -t UTF-8" in todo
     assert todo.endswith(f"; if the text then looks wrong, use {codes[1]}")
+
+
+def test_a_large_file_is_judged_by_its_first_words() -> None:
+    assert likely_encodings("这是一个很长的句子".encode("gb18030") * 60_000) == ["GB18030"]
+    assert likely_encodings(b"a plain word " * 70_000 + "Größe".encode("cp1252")) == ["CP1252"]
+    assert likely_encodings("Größe ".encode("cp1252") * 2000 + "很长的句子 ".encode("gb18030") * 9000) == ["CP1252"]
