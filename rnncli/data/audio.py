@@ -214,7 +214,7 @@ def _none_found(folder: Path, name: str, path: Path) -> DataError:
             )
             return DataError(what, where=shown(path), todo=todo)
     todo = tr(
-        "looked in {folder}; data.place says where they are, from the table's folder: {example}",
+        "looked in {folder}; set data.place to their path from the table's folder, such as {example}",
         folder=above,
         example="clips/{file}",
     )

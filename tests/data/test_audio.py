@@ -228,7 +228,12 @@ def test_channels_of_a_flac_file(tmp_path: Path) -> None:
         ("clips/a.wav", "a.wav", "{file}", "try --set 'data.place=clips/{file}'"),
         ("wavs/a.wav", "a", "{file}", "try --set 'data.place=wavs/{file}.wav'"),
         ("a.wav", "a.wav", "clips/{file}", "try --set 'data.place={file}'"),
-        ("deep/er/a.wav", "a.wav", "{file}", "data.place says where they are, from the table's folder: clips/{file}"),
+        (
+            "deep/er/a.wav",
+            "a.wav",
+            "{file}",
+            "set data.place to their path from the table's folder, such as clips/{file}",
+        ),
     ],
 )
 def test_clips_in_another_place(tmp_path: Path, there: str, name: str, place: str, todo: str) -> None:
