@@ -53,7 +53,8 @@ def inspect(
             core and takes one tensor.
         view: Its name, for example "steps", "memory" or "gradients"; "" is the overview, which lists them.
         inputs: What to read: a text or a file, as for `predict`; for a weight file a .csv or .npy of (T, I), or
-            "random:T"; for a module its input tensor. Default: an example of the data.
+            "random:T"; for a module its input tensor, as the module reads it: (T, B, I), (B, T, I) or (T, I). Default:
+            an example of the data.
         other: A second target, shown next to the first.
         sample: Which example of the data; default: 0.
         batch_size: Number of examples.

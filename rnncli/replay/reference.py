@@ -132,11 +132,22 @@ def run_reference(
         if has_closed_form(spec):
             return closed_form(module, spec, x, state, lengths)
         return run_core(module, x, state, lengths)
-    before, module.batch_first = module.batch_first, False
-    try:
+    with time_first(module):
         return run_module(module.forward, spec, x, state, lengths)
+
+
+@contextmanager
+def time_first(module: nn.Module, batch_first: bool = False) -> Iterator[None]:
+    """torch's module reading (T, B, I) even if it has batch_first=True, or the other way round."""
+    before = getattr(module, "batch_first", batch_first)
+    if before == batch_first:
+        yield
+        return
+    module.batch_first = batch_first  # type: ignore[assignment]
+    try:
+        yield
     finally:
-        module.batch_first = before
+        module.batch_first = before  # type: ignore[assignment]
 
 
 def run_module(

@@ -29,7 +29,7 @@ def compared(subject: Subject, first: object, second: object) -> tuple[Message, 
             subject.task.in_units(subject.config, subject.fitted, subject.batch, scores) for scores in (before, after)
         )
     if before.dim() == 2:  # (B, N)
-        before, after = before.unsqueeze(0), after.unsqueeze(0)
+        return _number(before[0].double(), after[0].double())
     return _numbers(*(scores[:, 0].double().flatten(1) for scores in (before, after)))
 
 
@@ -88,6 +88,22 @@ def _each(subject: Subject, names: Sequence[str], before: Tensor, after: Tensor)
         parts.append((Column(f"p_{key}", "p"), [*p.tolist(), *beyond]))
     parts.append((Column("differs", "", "text"), ["*" if t in differ else "" for t in range(most)]))
     return Message(text, "answer", name="answer"), table_of("answers", parts, cut_rows=SHOWN)
+
+
+def _number(before: Tensor, after: Tensor) -> tuple[Message, Table]:
+    """Compare plain numbers for the whole sample, (N,)."""
+    apart = float((after - before).abs().max())
+    text = (
+        tr("The prediction changes by at most {d}.", d=number(apart))
+        if apart
+        else tr("The prediction does not change.")
+    )
+    parts: list[Part] = [
+        (Column("before", tr("unchanged"), "vector"), [before.tolist()]),
+        (Column("after", tr("changed"), "vector"), [after.tolist()]),
+        (Column("apart", tr("apart")), [apart]),
+    ]
+    return Message(text, "answer", name="answer"), table_of("answers", parts)
 
 
 def _numbers(before: Tensor, after: Tensor) -> tuple[Message, Table]:

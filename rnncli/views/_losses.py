@@ -39,7 +39,7 @@ def ask(subject: Subject, which: Literal["last", "all"] | None) -> Question:
     if which == "all":
         found = _all_steps(subject, outputs)
     else:
-        last = _last_step(subject, outputs)
+        last = _last_step(subject, made, outputs)
         if last is None and which is None and subject.batch.targets is not None:
             return _training_loss(subject)
         if last is None:
@@ -47,6 +47,10 @@ def ask(subject: Subject, which: Literal["last", "all"] | None) -> Question:
                 tr("this task has no prediction at the last step"), where="--loss last", todo=tr("use --loss all")
             )
         found = last
+    if not found[0].requires_grad:
+        raise UsageError(
+            tr("this model's output has no gradient"), todo=tr("return its scores, before argmax or detach")
+        )
     return Question(made, outputs, *found)
 
 
@@ -68,12 +72,18 @@ def _training_loss(subject: Subject) -> Question:
     return Question(made, subject.read(seen[-1]), loss, tr("training loss, the mean over all predictions"), False)
 
 
-def _last_step(subject: Subject, outputs: Outputs) -> tuple[Tensor, str] | None:
+def _last_step(subject: Subject, made: Trace, outputs: Outputs) -> tuple[Tensor, str] | None:
     scores, targets, answers = outputs.scores, subject.batch.targets, subject.names.answers
     if subject.task is None:
-        assert outputs.state is not None
-        directions = 2 if any(spec.bidirectional for spec in subject.specs.values()) else 1
-        return outputs.state[0][-directions:].sum(), tr("sum of the top layer's last h")
+        for core in reversed(made.cores):  # the one whose last state the module returns
+            h_n = core.calls[-1].last[0]
+            if outputs.state is not None and _same(outputs.state[0], h_n):
+                return h_n[-core.spec.num_directions :].sum(), tr("sum of the top layer's last h")
+        if scores.dim() == 2:
+            return scores.sum(), tr("sum of the outputs")
+        lengths = next((core.lengths for core in made.cores if core.num_steps == len(scores)), None)
+        last = _last_steps(subject, outputs._replace(lengths=lengths))
+        return scores[last, torch.arange(scores.shape[1])].sum(), tr("sum of the outputs at the last step")
     if answers is None or scores.shape[-1] != len(answers) or scores.dim() not in (2, 3):
         return None
     rows = torch.arange(scores.shape[-2])
@@ -94,6 +104,11 @@ def _last_step(subject: Subject, outputs: Outputs) -> tuple[Tensor, str] | None:
     )
 
 
+def _same(a: Tensor, b: Tensor) -> bool:
+    """Whether two tensors are the same memory, such as one and a view of all of it."""
+    return a.shape == b.shape and a.untyped_storage().data_ptr() == b.untyped_storage().data_ptr()
+
+
 def _last_steps(subject: Subject, outputs: Outputs) -> Tensor:
     """(B,): the last scored step of each row of scores (T, B, C)."""
     T, B = outputs.scores.shape[:2]
@@ -110,6 +125,8 @@ def _last_steps(subject: Subject, outputs: Outputs) -> Tensor:
 
 def _all_steps(subject: Subject, outputs: Outputs) -> tuple[Tensor, str]:
     if subject.task is None:
-        return outputs.scores.sum(), tr("sum of all outputs of all steps")
+        return outputs.scores.sum(), (
+            tr("sum of all outputs of all steps") if outputs.scores.dim() > 2 else tr("sum of the outputs")
+        )
     log_p = outputs.scores.log_softmax(-1).amax(-1)
     return -log_p.sum(), tr("-log p of the model's predictions at all steps")

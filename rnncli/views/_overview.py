@@ -71,7 +71,7 @@ def _about(subject: Subject, core: CoreTrace) -> str:
 
 def _stages(subject: Subject) -> Table:
     """The stages of the view `shapes`, one or two lines each."""
-    found = shapes_view.stages(subject.model, subject.batch)
+    found = shapes_view.stages(subject.model, subject.batch, subject.layout)
     rows: list[tuple[str, str, str, int | None, str]] = []
     for stage in found:
         if stage.module is None:

@@ -8,12 +8,13 @@ from rnncli.errors import UsageError
 from rnncli.locale import tr
 from rnncli.nn.crf import crf_of
 from rnncli.records import Json, Message, Page, Record
+from rnncli.replay.modes import evaluating
 from rnncli.views._subject import Subject
 from rnncli.views._view import Options, load_view
 
 
 def page(name: str, subject: Subject, options: Options | None = None) -> Page:
-    """The view of that name for a subject, schema rnncli/NAME/1.
+    """The view of that name for a subject, schema rnncli/NAME/1: of the model in eval mode, without dropout.
 
     Raises UsageError for an unknown view, an unsupported option, or a subject that lacks what the view needs.
     """
@@ -21,7 +22,8 @@ def page(name: str, subject: Subject, options: Options | None = None) -> Page:
     view = load_view(name)
     for need in sorted(view.NEEDS):
         _require(need, name, subject)
-    return paged(name, subject, options, view.compute(subject, options))
+    with evaluating(subject.model):
+        return paged(name, subject, options, view.compute(subject, options))
 
 
 def applies(name: str, subject: Subject) -> bool:

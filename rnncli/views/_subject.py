@@ -24,6 +24,7 @@ from rnncli.recipe import RecipeConfig
 from rnncli.replay import CoreTrace, Trace, trace
 from rnncli.tasks import AnySplits, AnyTask, FittedState, Names, Recipe
 from rnncli.views._inputs import encoded, random_features, with_rows
+from rnncli.views._layout import Layout, layouts, scores_inside
 from rnncli.weights import FoundCore
 
 STEPS = 20  # length of a random sequence, without data
@@ -34,7 +35,8 @@ class Subject:
     """title: as the user typed it. origin: where its weights come from. command: how to name it on the command line.
 
     model: built by the task: model(batch) -> Outputs. task, config, fitted: None for weight files. tables: embeddings
-    in a weight file. notes: what is unknown.
+    in a weight file. notes: what is unknown. layout: of the input that the model is called with; the batch is always
+    (T, B, ...).
     """
 
     title: str
@@ -48,6 +50,7 @@ class Subject:
     fitted: FittedState | None = None
     tables: Mapping[str, Tensor] = field(default_factory=dict)
     notes: Sequence[str] = ()
+    layout: Layout = field(default_factory=Layout)
     _traces: dict[str, Trace] = field(default_factory=dict, repr=False)
 
     @cached_property
@@ -165,7 +168,10 @@ def as_outputs(result: object) -> Outputs:
         return Outputs(result[0], last)
     if isinstance(result, Tensor):
         return Outputs(result)
-    raise UsageError(tr("this model returns {kind}, not scores", kind=type(result).__name__))
+    raise UsageError(
+        tr("this model returns {kind}, not scores", kind=type(result).__name__),
+        todo=tr("return one tensor, or a tensor and the last state"),
+    )
 
 
 # Constructors of subjects
@@ -179,19 +185,29 @@ class Features(nn.Module):
 
 
 class _Called(nn.Module):
-    """Wraps module that takes a tensor as a model that takes a Batch."""
+    """Wraps a module that takes a tensor as a model that takes a Batch. given, returned: the layouts of the module's
+    input and output; a batch and Outputs are (T, B, ...)."""
 
-    def __init__(self, module: nn.Module) -> None:
+    def __init__(self, module: nn.Module, given: Layout, returned: Layout) -> None:
         super().__init__()
         self.model = module
+        self.given, self.returned = given, returned
 
     def forward(self, batch: Batch, state: State | None = None) -> Outputs:
-        return as_outputs(self.model(batch.inputs))
+        outputs = as_outputs(self.model(self.given.outside(batch.inputs)))
+        scores = scores_inside(outputs.scores, self.given, self.returned, *batch.inputs.shape[:2])
+        last = outputs.state
+        if last is not None and self.given.batch is None:  # torch's states of a single sequence are (L·D, H)
+            last = tuple(tensor.unsqueeze(1) if tensor.dim() == 2 else tensor for tensor in last)
+        return outputs._replace(scores=scores, state=last)
 
 
 def subject_of_model(model: nn.Module, x: Tensor, *, title: str = "model", seed: int = 0) -> Subject:
-    """Subject of any module that contains an RNN module and takes one tensor. x: its input."""
-    return Subject(title, tr("module"), _Called(model), Batch(x), seed)
+    """Subject of any module that contains an RNN module and takes one tensor. x: its input, in the module's own
+    layout."""
+    given, returned = layouts(model, x)
+    called = _Called(model, given, returned)
+    return Subject(title, tr("module"), called, Batch(given.inside(x)), seed, layout=given)
 
 
 def subject_of_weights(

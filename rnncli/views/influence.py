@@ -16,6 +16,7 @@ from rnncli.locale import tr
 from rnncli.records import Check, Checks, HeatMap, Message, Record
 from rnncli.replay import CoreTrace, run_core, trace
 from rnncli.views._inputs import with_rows
+from rnncli.views._layout import Layout
 from rnncli.views._show import about, answer, name_of, replay_check
 from rnncli.views._subject import Subject
 from rnncli.views._view import BATCH, Options
@@ -37,10 +38,14 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
             todo=tr("swapped: batch and time axes exchanged"),
         )
     # leaks between rows need at least two rows
-    batch = subject.batch if subject.batch.size > 1 else with_rows(subject.batch, ROWS)
-    b = (batch.size - 1) // 2
-    t = (len(batch.inputs) if batch.lengths is None else int(batch.lengths[b])) // 2
-    changed = replace(batch, inputs=perturbed(batch.inputs, t, b, subject.names.inputs))
+    alone = subject.layout.batch is None
+    batch = subject.batch if subject.batch.size > 1 or alone else with_rows(subject.batch, ROWS)
+    other = _reads_batch_first(subject)  # then the axes are right only if x is (B, T, .)
+    inputs = batch.inputs.transpose(0, 1) if other else batch.inputs
+    b = (inputs.shape[1] - 1) // 2
+    t = (len(inputs) if batch.lengths is None else int(batch.lengths[b])) // 2
+    inputs = perturbed(inputs, t, b, subject.names.inputs)
+    changed = replace(batch, inputs=inputs.transpose(0, 1) if other else inputs)
     records: list[Record] = []
     answers: dict[str, str] = {}
     said = [tr("The cores are the model's RNN modules: nn.RNN, nn.LSTM, nn.GRU.")]
@@ -56,9 +61,11 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
         two = next((core for core in after.cores if core.path == one.path), None)
         if two is None or two.calls[0].output.shape != one.calls[0].output.shape:
             continue
+        if one.calls[0].x.shape[1] != batch.size:  # other rows than the batch's, such as one per word
+            continue
         name, swapped = name_of(one), options.variant == "swapped"
         moved = _swapped(one, two) if swapped else moves(_whole(one), _whole(two))  # (T, B)
-        answers[name] = _answer(moved, b, t, swapped=swapped)
+        answers[name] = _answer(moved, b, t, swapped=swapped, other=other)
         records.append(Message(about(subject, one), name=f"{name}.about"))
         rows, steps = [f"b={k}" for k in range(moved.shape[1])], [str(step) for step in range(moved.shape[0])]
         title = tr("{core}: largest change of the output", core=name)
@@ -68,15 +75,26 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
     return [*answer(answers), *records, Checks([*checks, replay_check(before)])]
 
 
-def _answer(moved: Tensor, b: int, t: int, *, swapped: bool) -> str:
+def _reads_batch_first(subject: Subject) -> bool:
+    """Whether a module reads its input as (B, T, .) although no core in it has batch_first=True."""
+    modules = subject.model.modules()
+    return subject.layout == Layout(1, 0) and not any(getattr(module, "batch_first", False) for module in modules)
+
+
+def _answer(moved: Tensor, b: int, t: int, *, swapped: bool, other: bool) -> str:
     """A sentence on the rows that changed. moved: (T, B), after a change of row b at step t."""
     leaked = [str(k) for k in range(moved.shape[1]) if k != b and bool((moved[:, k] > 0).any())]
     if leaked and swapped:
         return tr("Yes: swapped axes raise no error, but a change of row b={b} at t={t} also changes b={rows}.",
                   b=b, t=t, rows=", ".join(leaked))  # fmt: skip
+    if leaked and other:
+        return tr("If x is (T, B, .), the axes are wrong: a change of row b={b} at t={t} also changes b={rows}. If it "
+                  "is (B, T, .), they are right.", b=b, t=t, rows=", ".join(leaked))  # fmt: skip
     if leaked:
         return tr("The axes are wrong: a change of row b={b} at t={t} also changes b={rows}.",
                   b=b, t=t, rows=", ".join(leaked))  # fmt: skip
+    if moved.shape[1] == 1:
+        return tr("There is one row, without a batch axis: a change at t={t} can change no other row.", t=t)
     return tr("A change of row b={b} at t={t} changes no other row.", b=b, t=t)
 
 
@@ -124,7 +142,8 @@ def _checks(core: CoreTrace, moved: Tensor, x_moved: Tensor, b: int) -> list[Che
     if moved.shape[1] != x_moved.shape[1] or moved.shape[1] <= b:
         return []
     others = [row for row in range(moved.shape[1]) if row != b]
-    still("rows", tr("no other row of the batch changed"), moved[:, others])
+    if others:
+        still("rows", tr("no other row of the batch changed"), moved[:, others])
     row, steps = moved[:, b], x_moved[:, b].nonzero().flatten().tolist()
     if steps and not core.spec.bidirectional:
         still("past", tr("no step before t={t} changed", t=steps[0]), row[: steps[0]])

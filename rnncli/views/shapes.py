@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any
@@ -23,6 +23,8 @@ from rnncli.records import Check, Checks, Column, Entry, Message, Record, Table
 from rnncli.render.numbers import shape
 from rnncli.replay import initial_state, trace
 from rnncli.replay.loop import recording
+from rnncli.replay.reference import time_first
+from rnncli.views._layout import Layout
 from rnncli.views._show import answer, formula
 from rnncli.views._subject import Subject
 from rnncli.views._view import BATCH, Options
@@ -41,7 +43,7 @@ class Stage:
     """A stage of a model: stages share no parameters and together have all of them.
 
     gives: (name, shape with axis names, bytes). flops: of its products in one forward pass, 2 per multiply-add.
-    formula: of the parameter count.
+    formula: of the parameter count. batched: whether its input has a batch axis.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Stage:
     flops: int = 0
     gives: list[tuple[str, str, int]] = field(default_factory=list)
     formula: str = ""
+    batched: bool = True
 
 
 class Products(TorchFunctionMode):
@@ -100,27 +103,29 @@ def product_flops(name: str, args: Sequence[Any], result: Tensor) -> int:
 
 
 def compute(subject: Subject, options: Options = Options()) -> list[Record]:
-    found = stages(subject.model, subject.batch)
-    records: list[Record] = [*answer(_answers(subject)), table(found), _calls(subject)]
+    found = stages(subject.model, subject.batch, subject.layout)
+    records: list[Record] = [*answer(_answers(subject, found)), table(found), _calls(subject)]
     if not next(subject.model.parameters()).is_meta:
         records.append(Checks([*_checks(subject, found)]))
     return records
 
 
-def stages(model: nn.Module, batch: Batch) -> list[Stage]:
-    """Every stage in execution order, from one forward pass in eval mode; also for models on the meta device."""
+def stages(model: nn.Module, batch: Batch, layout: Layout = Layout()) -> list[Stage]:
+    """Every stage in execution order, from one forward pass in eval mode; also for models on the meta device. layout:
+    of the model's own input."""
     parts = {path: Stage(path, module) for path, module in _parts(model, "")}
     order: list[str] = []
     # not prepended to `parts`: `input` may be a module's name too
     T, B = batch.inputs.shape[:2]
-    kinds = {2: ("T", "B"), 3: ("T", "B", "I"), 5: ("T", "B", "Y", "X", "C")}
-    first = Stage("input", None, gives=[_given("batch", batch.inputs, kinds.get(batch.inputs.dim(), ()))])
+    features: dict[int, tuple[str, ...]] = {2: (), 3: ("I",), 5: ("Y", "X", "C")}
+    axes = layout.axes(features[batch.inputs.dim()]) if batch.inputs.dim() in features else ()
+    first = Stage("input", None, gives=[_given("batch", layout.outside(batch.inputs), axes)])
     with ExitStack() as hooks:
         counter = hooks.enter_context(Products())
         hooks.enter_context(evaluating(model))
         for path, stage in parts.items():
             if stage.module is not None:
-                for hook in _hooks(stage, path, order, counter, (T, B)):
+                for hook in _hooks(stage, path, order, counter, (T, B), layout):
                     hooks.callback(hook.remove)
         if all(isinstance(stage.module, nn.RNNBase | nn.RNNCellBase) for stage in parts.values() if _core(stage)):
             with recording():  # every engine then calls the module itself with its hooks
@@ -150,7 +155,7 @@ def _parts(module: nn.Module, path: str) -> Iterator[tuple[str, nn.Module]]:
 
 
 def _hooks(
-    stage: Stage, path: str, order: list[str], counter: Products, sizes: tuple[int, int]
+    stage: Stage, path: str, order: list[str], counter: Products, sizes: tuple[int, int], layout: Layout
 ) -> list[RemovableHandle]:
     module = stage.module
     assert module is not None
@@ -160,20 +165,22 @@ def _hooks(
     def enter(module: nn.Module, args: object) -> None:
         before.append(counter.flops)
 
-    def leave(module: nn.Module, args: tuple[Tensor | PackedSequence, ...], result: object) -> None:
+    def leave(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], result: object) -> None:
         order.append(path)
         start = before.pop()
         fresh = not stage.gives
         if spec is not None:
-            stage.flops += core_flops(spec, args[0])
+            x: Tensor | PackedSequence = args[0] if args else kwargs["input"]
+            stage.flops += core_flops(spec, x)
             if fresh:
-                stage.gives += _core_gives(spec, args[0], result)
+                stage.batched = isinstance(x, PackedSequence) or x.dim() > 2 - isinstance(module, nn.RNNCellBase)
+                stage.gives += _core_gives(module, spec, x, result)
         else:
             stage.flops += counter.flops - start
             if fresh:
-                stage.gives += _plain_gives(stage.name, result, sizes)
+                stage.gives += _plain_gives(stage.name, result, *sizes, layout)
 
-    return [module.register_forward_pre_hook(enter), module.register_forward_hook(leave)]
+    return [module.register_forward_pre_hook(enter), module.register_forward_hook(leave, with_kwargs=True)]
 
 
 def core_flops(spec: CoreSpec, x: Tensor | PackedSequence) -> int:
@@ -182,30 +189,35 @@ def core_flops(spec: CoreSpec, x: Tensor | PackedSequence) -> int:
     return 2 * steps * sum(prod(size) for name, size in spec.all_shapes().items() if name.startswith("weight"))
 
 
-def _core_gives(spec: CoreSpec, x: Tensor | PackedSequence, result: object) -> list[tuple[str, str, int]]:
+def _core_gives(
+    module: nn.Module, spec: CoreSpec, x: Tensor | PackedSequence, result: object
+) -> list[tuple[str, str, int]]:
     found: list[tuple[str, str, int]] = []
     if isinstance(x, PackedSequence):
         found.append(_given(PACKED[0], x.data, ("steps", "I")))
         found.append((PACKED[1], shape(T=len(x.batch_sizes)), x.batch_sizes.numel() * 8))
-    output, last = result if isinstance(result, tuple) and len(result) == 2 else (result, None)
+    if isinstance(module, nn.RNNCellBase):  # h, or (h, c)
+        states = result if isinstance(result, tuple) else (result,)
+        for name, tensor in zip(spec.states, states, strict=True):
+            found.append(_given(name, tensor, ("B", "H")[-tensor.dim() :]))
+        return found
+    assert isinstance(result, tuple)
+    output, last = result
+    rows: tuple[str, ...] = () if isinstance(output, Tensor) and output.dim() == 2 else ("B",)
     if isinstance(output, PackedSequence):
         found.append(_given(PACKED[2], output.data, ("steps", "D·H")))
-    elif last is not None and isinstance(output, Tensor) and output.dim() == 3:
+    else:
         width = "D·P" if spec.proj_size else "D·H"
-        found.append(_given("output", output, ("T", "B", width if spec.bidirectional else width[2:])))
-    if last is None or (isinstance(output, Tensor) and output.dim() < 3):  # a single cell: h, or (h, c)
-        states = result if isinstance(result, tuple) else (output,)
-        for name, tensor in zip(spec.states, states, strict=True):
-            found.append(_given(name, tensor, ("B", "H")))
-        return found
+        axes = ("B", "T") if rows and getattr(module, "batch_first", False) else ("T", *rows)
+        found.append(_given("output", output, (*axes, width if spec.bidirectional else width[2:])))
     states = last if isinstance(last, tuple) else (last,)
     for k, (name, tensor) in enumerate(zip(spec.states, states, strict=True)):
-        size = "P" if spec.proj_size and k == 0 else "H"
-        found.append(_given(f"{name}_n", tensor, ("L·D", "B", *[size] * (tensor.dim() - 2))))
+        sizes = ["P" if spec.proj_size and k == 0 else "H"] * (tensor.dim() - 1 - len(rows))
+        found.append(_given(f"{name}_n", tensor, ("L·D", *rows, *sizes)))
     return found
 
 
-def _plain_gives(name: str, result: object, sizes: tuple[int, int]) -> list[tuple[str, str, int]]:
+def _plain_gives(name: str, result: object, T: int, B: int, layout: Layout) -> list[tuple[str, str, int]]:
     tensors = result if isinstance(result, tuple) else (result,)
     found = [tensor for tensor in tensors if isinstance(tensor, Tensor)]
     if not found:
@@ -213,10 +225,15 @@ def _plain_gives(name: str, result: object, sizes: tuple[int, int]) -> list[tupl
     tensor = found[0]  # the others are lengths and states
     known = {"front": ("x", "I"), "head": ("scores", "C")}.get(name, ("output", "F"))
     axes: tuple[str, ...] = ()
-    if tensor.dim() == 3 and tensor.shape[1] == sizes[1]:
-        axes = ("T", "B", known[1])
+    if tensor.dim() == 3:
+        order = ("B", "T") if layout == Layout(1, 0) else ("T", "B")
+        if tensor.shape[order.index("B")] == B:  # T may be another: of a convolution over time
+            axes = (*order, known[1])
+        elif tensor.shape[:2] == (T, B)[:: 1 if order[0] == "B" else -1]:  # the model swaps them inside
+            axes = (*order[::-1], known[1])
     elif tensor.dim() == 2:
-        axes = ("B", known[1]) if tensor.shape[0] == sizes[1] else ()
+        letter, size = ("T", T) if layout.batch is None else ("B", B)
+        axes = (letter, known[1]) if tensor.shape[0] == size else ()
     return [_given(known[0], tensor, axes)]
 
 
@@ -273,24 +290,29 @@ def table(found: list[Stage]) -> Table:
     return Table("stages", columns, rows, total=total)
 
 
-def _answers(subject: Subject) -> dict[str, str]:
+def _answers(subject: Subject, found: Sequence[Stage]) -> dict[str, str]:
     """For each module: what the shape of its state depends on."""
-    B, found = subject.batch.size, dict[str, str]()
+    B, said = subject.batch.size, dict[str, str]()
+    alone = {stage.name for stage in found if not stage.batched}
     for path, spec in subject.specs.items():
         rows = spec.num_layers * spec.num_directions
-        sizes = {state: shape(**{"L·D": rows, "B": B, **_state_axes(spec, state)}) for state in spec.states}
+        batch = {} if path in alone else {"B": B}
+        sizes = {state: shape(**{"L·D": rows, **batch, **_state_axes(spec, state)}) for state in spec.states}
         if B > 1:
-            text = tr("Its batch size is wrong: with B={B} in x, h_0 must be {shape}.", B=B, shape=sizes["h"])
+            text = tr("With B={B} in x, h_0 must be {shape}; torch raises an error for any other batch size.",
+                      B=B, shape=sizes["h"])  # fmt: skip
         elif len(spec.states) > 1:
             kept = ", ".join(f"{state}_n {size}" for state, size in sizes.items())
             text = tr("It has {n} states, so it returns {n} last states: {kept}.",
                       n=len(sizes), kept=kept)  # fmt: skip
+        elif path in alone:
+            text = tr("x has no batch axis, so h_0 and h_n have none either: they are {shape}.", shape=sizes["h"])
         else:
             text = tr(
                 "No: batch_first=True changes the axes of x and output; h_0 and h_n stay {shape}.", shape=sizes["h"]
             )
-        found[path or spec.cell] = text
-    return found
+        said[path or spec.cell] = text
+    return said
 
 
 def _state_axes(spec: CoreSpec, state: str) -> dict[str, int]:
@@ -334,12 +356,14 @@ def _module_checks(module: nn.RNNBase, spec: CoreSpec, subject: Subject) -> Iter
     B, T, rows = subject.batch.size, 3, spec.num_layers * spec.num_directions
     own = next(module.parameters())
     x = torch.zeros(T, B, spec.input_size).to(own)
-    with torch.no_grad(), quiet_projections(spec), _batch_first(module):
+    with torch.no_grad(), quiet_projections(spec), time_first(module, batch_first=True):
         output, last = module(x.transpose(0, 1))
     h_n = last[0] if isinstance(last, tuple) else last
     size = shape(**{"L·D": rows, "B": B, "P" if spec.proj_size else "H": spec.state_size})
     swapped = tuple(output.shape[:2]) == (B, T) and tuple(h_n.shape) == (rows, B, spec.state_size)
     text = tr("batch_first=True would change x and output to (B, T, .); h_0 and h_n stay {shape}", shape=size)
+    if module.batch_first:
+        text = tr("with batch_first=True, x and output are (B, T, .); h_0 and h_n are {shape}", shape=size)
     yield Check("batch-first", swapped, text)
     if len(spec.states) > 1:
         text = tr("an LSTM has two states: it takes and returns (h, c)")
@@ -348,7 +372,7 @@ def _module_checks(module: nn.RNNBase, spec: CoreSpec, subject: Subject) -> Iter
     state = initial_state(spec, wrong, own)
     said = ""
     try:
-        with torch.no_grad(), quiet_projections(spec):
+        with torch.no_grad(), quiet_projections(spec), time_first(module):
             module(x, state if len(state) > 1 else state[0])
     except RuntimeError as error:
         said = str(error).splitlines()[0]
@@ -369,13 +393,3 @@ def _module_checks(module: nn.RNNBase, spec: CoreSpec, subject: Subject) -> Iter
             sizes=packed.batch_sizes.tolist(),
         )
         yield Check("batch-sizes", int(packed.batch_sizes.sum()) == packed.data.shape[0], text)
-
-
-@contextmanager
-def _batch_first(module: nn.RNNBase) -> Iterator[None]:
-    before = module.batch_first
-    module.batch_first = True
-    try:
-        yield
-    finally:
-        module.batch_first = before

@@ -98,7 +98,7 @@ QUESTIONS = {
     "Expected hidden[0] size (1,32,256), got [1,8,256]": (
         ["hello", "shapes", "--batch-size", "8", "--set", "model.cell=lstm"],
         [
-            "Its batch size is wrong: with B=8 in x, h_0 must be (L·D=1, B=8, H=4)",
+            "With B=8 in x, h_0 must be (L·D=1, B=8, H=4); torch raises an error for any other batch size.",
             "Expected hidden[0] size (1, 8, 4), got [1, 9, 4]",
         ],
     ),

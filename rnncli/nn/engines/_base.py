@@ -17,7 +17,7 @@ from rnncli.locale import tr
 from rnncli.names import ENGINE_ALIASES
 from rnncli.nn.frontends import Rows
 from rnncli.registry import Registry
-from rnncli.replay.reference import run_module
+from rnncli.replay.reference import run_module, time_first
 
 
 @dataclass(frozen=True)
@@ -117,4 +117,5 @@ def check_engine(spec: CoreSpec, engine: str) -> None:
 
 def call(core: nn.Module, spec: CoreSpec, given: Sequence) -> tuple[Tensor, State]:
     """The core's own forward: the fused torch module, or, inside `trace`, the loop that replaces it."""
-    return run_module(core, spec, given.tensor, given.state, given.lengths)
+    with time_first(core):
+        return run_module(core, spec, given.tensor, given.state, given.lengths)
