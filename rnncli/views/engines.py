@@ -16,7 +16,7 @@ from rnncli.nn.engines import ENGINES
 from rnncli.nn.recurrent import Core, PlainCore, run_by
 from rnncli.records import Check, Checks, Column, Entry, Message, Record, Table
 from rnncli.render.numbers import diff
-from rnncli.replay import CoreTrace, eps_of, exact_copy, functional_gradients, run_core, run_reference
+from rnncli.replay import CoreTrace, eps_of, exact_copy, functional_gradients, plain_copy, run_core, run_reference
 from rnncli.replay.reference import Run
 from rnncli.replay.rounding import TELLING, checked, function_rounding, largest, most_apart
 from rnncli.views._show import about, answer, cut_note, name_of, replay_check
@@ -42,8 +42,11 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
         if len(core.calls) > 1 or not isinstance(core.module, (nn.RNNBase, PlainCore)):
             continue  # stepwise modules: the replay's check compares those with torch's cell
         records.append(Message(about(subject, core), name=f"{name_of(core)}.about"))
-        shown, found = _table(core, core.module)
-        said[name_of(core)] = _answer(core.module, found)
+        module: Core = core.module
+        if isinstance(module, nn.RNNBase) and dict(module.named_parameters()).keys() != core.spec.all_shapes().keys():
+            module = cast(Core, plain_copy(module))  # the weights that a parametrized module computes with
+        shown, found = _table(core, module)
+        said[name_of(core)] = _answer(module, found)
         records += shown
         checks += found
     note = tr("each number: the largest difference from the cell loop in float64, relative to the largest value")

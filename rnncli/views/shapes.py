@@ -14,7 +14,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 from torch.overrides import TorchFunctionMode
 from torch.utils.hooks import RemovableHandle
 
-from rnncli.cells import CoreSpec, quiet_projections, spec_of
+from rnncli.cells import CoreSpec, parameter_of, quiet_projections, spec_of
 from rnncli.data.batch import Batch
 from rnncli.locale import tr, trn
 from rnncli.nn.crf import Crf
@@ -257,7 +257,8 @@ def _count(model: nn.Module, parts: dict[str, Stage]) -> None:
                 stage.parameters += parameter.numel()
                 stage.parameter_bytes += parameter.numel() * parameter.element_size()
         if spec is not None:
-            stage.formula = formula(spec)
+            plain = spec.num_parameters() == sum(parameter.numel() for parameter in stage.module.parameters())
+            stage.formula = formula(spec) if plain else ""  # a parametrized weight has parameters of its own
         elif isinstance(stage.module, nn.Linear):
             m = stage.module
             stage.formula = f"{m.out_features}·{m.in_features}" + (f" + {m.out_features}" if m.bias is not None else "")
@@ -343,7 +344,8 @@ def _checks(subject: Subject, found: list[Stage]) -> Iterator[Check]:
         spec = spec_of(module)
         if spec is None:
             continue
-        n, held = spec.num_parameters(), sum(parameter.numel() for parameter in module.parameters())
+        places = [(name, *place) for place in spec.places for name in spec.parameter_shapes(place[0])]
+        n, held = spec.num_parameters(), sum(parameter_of(module, *place).numel() for place in places)
         text = tr("{core}: {formula} = {n}", core=path or spec.cell, formula=formula(spec), n=n)
         yield Check("formula", n == held, text)
         if isinstance(module, nn.RNNBase):

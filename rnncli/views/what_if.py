@@ -79,6 +79,12 @@ def _batch_of(subject: Subject, text: str) -> Batch:
     """The batch of another input, as for --input. Raises UsageError, DataError."""
     if subject.task is not None and subject.config is not None and subject.fitted is not None:
         batch = encoded(subject.task, subject.config, subject.fitted, [text])
+    elif not subject.batch.inputs.is_floating_point():
+        raise UsageError(
+            tr("this module reads token ids, not numbers"),
+            where="--from-input",
+            todo=tr("compare two traces: rnncli.trace(module, x, patch=...)"),
+        )
     elif text.startswith("random:"):
         batch = random_features(random_steps(text), 1, tuple(subject.batch.inputs.shape[2:]), subject.seed + 1)
     else:

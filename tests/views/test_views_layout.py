@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrizations import weight_norm
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 import rnncli
@@ -268,3 +269,23 @@ def test_influence_names_both_readings_of_a_module_that_swaps_axes_itself() -> N
     (said,), failed = _answer("influence", Net(swap, swap), torch.randn(5, 4, 3).double())
     assert said.startswith("If x is (T, B, .), the axes are wrong: a change of row b=1 at t=2 also changes b=2.")
     assert failed == ["model.rnn-rows"]
+
+
+# weights that a module computes, and token ids
+
+
+def test_a_module_with_parametrized_weights_fails_no_check() -> None:
+    """shapes read FAILED, since g is a parameter more than the formula has; engines ended in a KeyError."""
+    model = weight_norm(nn.LSTM(3, 4, batch_first=True), "weight_hh_l0")
+    for name in ("shapes", "engines", "params", "gradients"):
+        assert _answer(name, model, swap(_x().float()))[1] == []
+    found: Any = rnncli.inspect(model, "shapes", inputs=swap(_x().float())).tables["stages"]
+    held = sum(parameter.numel() for parameter in model.parameters())
+    assert [column.name for column in found.columns][3] == "parameters"
+    assert found.rows[1][3] == held > 16 * 3 + 16 * 4 + 2 * 16
+
+
+def test_numbers_are_no_input_of_a_module_that_reads_ids() -> None:
+    model = nn.Sequential(nn.Embedding(7, 3), nn.GRU(3, 4))
+    with pytest.raises(UsageError, match="reads token ids, not numbers"):
+        rnncli.inspect(model, "what-if", inputs=torch.tensor([[1], [2]]), change="h=other", from_input="random:2")
