@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from torch import nn
+
 from rnncli.cells import CoreSpec, spec_of
 from rnncli.locale import tr, trn
 from rnncli.nn.evaluate import evaluating
@@ -93,7 +95,9 @@ def _stages(subject: Subject) -> Table:
                 # an LSTM's c_n has the shape of h_n, except with a projection
                 rows[-1] = (name, f"{before[1]}, {what}", *before[2:])
             else:
-                rows.append((name, what, dims, None, _rule(spec) if what == "h_n" and spec is not None else ""))
+                rows.append(
+                    (name, what, dims, None, _rule(spec, stage.module) if what == "h_n" and spec is not None else "")
+                )
     columns = [
         Column("stage", tr("stage"), "text", once=True),
         Column("gives", tr("gives"), "text"),
@@ -110,12 +114,13 @@ def _stages(subject: Subject) -> Table:
     )  # the ellipsis and a note take two rows
 
 
-def _rule(spec: CoreSpec) -> str:
+def _rule(spec: CoreSpec, module: nn.Module) -> str:
     """The layer and direction of each row of h_n."""
+    end = "output[:, -1]" if getattr(module, "batch_first", False) else "output[-1]"
     if spec.num_layers * spec.num_directions == 1:
-        return "h_n[0] = output[-1]"
+        return f"h_n[0] = {end}"
     if not spec.bidirectional:
-        return "h_n[-1] = output[-1]"
+        return f"h_n[-1] = {end}"
     return tr("h_n[k]: layer k // 2")
 
 

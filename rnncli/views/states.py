@@ -31,7 +31,11 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
         records.append(_table(core, options))
         checks += _identities(made, core)
     rule = tr("h_n row k is layer k // D, direction k % D: directions vary fastest")
-    return [*answer(said), *records, Message(rule, "formula", name="rule"), Checks([*checks, replay_check(made)])]
+    records.append(Message(rule, "formula", name="rule"))
+    if any(getattr(core.module, "batch_first", False) for core in subject.cores(made, options.core)):
+        text = tr("output is (T, B, .) here: with batch_first=True, output[-1] is output[:, -1] of the module")
+        records.append(Message(text, "note", name="batch_first"))
+    return [*answer(said), *records, Checks([*checks, replay_check(made)])]
 
 
 def _answer(made: Trace, core: CoreTrace, steps: int) -> str:

@@ -207,6 +207,17 @@ def test_a_core_is_labelled_in_its_own_layout() -> None:
     assert shapes(lstm, _x(b=1)[:, 0].float()) == ["(T=5, I=3)", "(T=5, D·H=8)", "(L·D=4, H=4)", "(L·D=4, H=4)"]
 
 
+def test_the_last_output_of_a_batch_first_module_is_named_as_its_user_writes_it() -> None:
+    model, x = nn.GRU(3, 4, batch_first=True), swap(_x().float())
+    output, h_n = model(x)
+    assert torch.equal(h_n[0], output[:, -1])
+    assert "h_n[0] = output[:, -1]" in str(rnncli.inspect(model, inputs=x))
+    assert "h_n[0] = output[-1]" in str(rnncli.inspect(nn.GRU(3, 4), inputs=_x().float()))
+    note = "with batch_first=True, output[-1] is output[:, -1]"
+    assert note in " ".join(str(rnncli.inspect(model, "states", inputs=x)).split())
+    assert note not in " ".join(str(rnncli.inspect(nn.GRU(3, 4), "states", inputs=_x().float())).split())
+
+
 # a module in training mode, and its losses
 
 
