@@ -253,6 +253,10 @@ def test_feedforward_is_named_not_guessed() -> None:
     with pytest.raises(DataError, match="weight_hh_l0 is missing") as error:
         find_cores(weights)
     assert "--cell feedforward" in error.value.todo
+    assert "--cell mingru" in error.value.todo  # 4 rows are H, or 2·H
+    with pytest.raises(DataError, match="weight_hh_l0 is missing") as error:
+        find_cores({"weight_ih_l0": torch.zeros(5, 3)})
+    assert error.value.todo.endswith("--cell feedforward")  # no other cell has an odd number of rows
     (found,) = find_cores(weights, cell="feedforward")
     assert any("bias_hh_l0" in note for note in found.unknown)
     with pytest.raises(DataError, match="weight_hh_l0 is missing"):

@@ -59,7 +59,7 @@ def inspect(
         sample: Which example of the data; default: 0.
         batch_size: Number of examples.
         seed: Random seed of untrained weights and random input.
-        sets: Recipe overrides, as for `train`.
+        sets: Recipe overrides, as for `train`; for a weight file, options of its cell.
         cell: Cell type, for a weight file.
         nonlinearity: "tanh", "relu" or "none", for a weight file.
         core: Name of the recurrent module to show, if a model has several.

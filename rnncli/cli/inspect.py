@@ -33,7 +33,12 @@ def inspect(
     ] = "",
     other: Annotated[str | None, _input("--with", metavar="TARGET", help="Compare with a second target.")] = None,
     sets: Annotated[
-        list[str] | None, _input("--set", metavar="KEY=VALUE", help="Override one key of the recipe. Repeatable.")
+        list[str] | None,
+        _input(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Override one key of the recipe; for a weight file, an option of its cell. Repeatable.",
+        ),
     ] = None,
     inputs: Annotated[
         list[str] | None,

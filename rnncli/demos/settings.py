@@ -91,19 +91,21 @@ class Settings:
         elif self.input is not None:
             inferred = ("seq_len", "batch_size", "input_size")
         for field in fields(self):
-            value = getattr(self, field.name)
-            if field.name in inferred or value == getattr(default, field.name):
-                continue
-            if field.name == "bias":
-                words.append("--no-bias")
-            elif field.name == "options":
-                pairs = [shlex.quote(f"{name}={option_text(one)}") for name, one in self.options]
-                words += [word for pair in pairs for word in ("--set", pair)]
-            elif isinstance(value, bool):
-                words.append(option(field.name))
-            else:
-                words += [option(field.name), shlex.quote(str(value))]
+            if field.name not in inferred and getattr(self, field.name) != getattr(default, field.name):
+                words += self.flags(field.name)
         return " ".join([*words, *more])
+
+    def flags(self, name: str) -> list[str]:
+        """The options that give this field, or this option of the cell, its value, as typed."""
+        options = dict(self.options)
+        if name in options:
+            return [f"--set {shlex.quote(f'{name}={option_text(options[name])}')}"]
+        if name == "options":
+            return [flag for key in options for flag in self.flags(key)]
+        if name == "bias":
+            return ["--no-bias"]
+        value = getattr(self, name)
+        return [option(name) if isinstance(value, bool) else f"{option(name)} {shlex.quote(str(value))}"]
 
     def config(self) -> dict[str, Json]:
         """Settings for JSON, except those already in the envelope."""
@@ -182,8 +184,12 @@ class Shown:
 
 
 def typed_options(sets: Sequence[str], cells: Sequence[str]) -> dict[str, object]:
-    """Parse `KEY=VALUE` texts of --set like a recipe. Raises UsageError if one cannot be parsed, or like
-    `known_options`."""
+    """The values by name. Raises UsageError if one cannot be parsed, or like `known_options`."""
+    return known_options(parsed_options(sets), cells)
+
+
+def parsed_options(sets: Sequence[str]) -> dict[str, object]:
+    """Parse `KEY=VALUE` texts of --set like a recipe. Raises UsageError."""
     found = dict[str, object]()
     for text in sets:
         name, equals, written = text.partition("=")
@@ -197,7 +203,7 @@ def typed_options(sets: Sequence[str], cells: Sequence[str]) -> dict[str, object
             found[name] = parse(written, "--set")[0].value()
         except RecipeError:
             found[name] = written
-    return known_options(found, cells)
+    return found
 
 
 def known_options(values: Mapping[str, object], cells: Sequence[str]) -> dict[str, object]:

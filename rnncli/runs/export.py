@@ -21,6 +21,7 @@ from rnncli.runs.model_card import model_card
 from rnncli.runs.onnx_model import onnx_model
 from rnncli.runs.open import Run
 from rnncli.runs.unfinished import filling
+from rnncli.weights.record import metadata_of
 
 
 @dataclass(frozen=True)
@@ -71,11 +72,12 @@ def export(run: Run, out: str, *, onnx: bool = False) -> Exported:
 
 
 def _metadata(run: Run, vocab: str) -> dict[str, str]:
-    """Metadata of model.safetensors: what the weights belong to. The hashes are of the run's recipe.yaml and of the
-    vocab.json next to the weights."""
+    """Metadata of model.safetensors: what the weights belong to, and their cells. The hashes are of the run's
+    recipe.yaml and of the vocab.json next to the weights."""
     return {
         "format": "pt",
         "task": run.config.task,
         "recipe_sha256": fingerprint(run.folder / "recipe.yaml"),
         "vocab_sha256": sha256(vocab.encode()).hexdigest(),
+        **metadata_of(run.model),
     }

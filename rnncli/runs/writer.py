@@ -24,6 +24,7 @@ from rnncli.training.epoch import Epoch
 from rnncli.training.job import Job
 from rnncli.training.loop import TrainState
 from rnncli.version import __version__
+from rnncli.weights.record import metadata_of
 
 CHECKPOINT = "resume/state.safetensors"
 WEIGHTS = "model.safetensors"
@@ -86,7 +87,7 @@ class Writer:
         """The best weights so far, or the current ones if no epoch has ended yet."""
         best = state.best_weights or state.model.state_dict()
         tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in best.items()}
-        return save(tensors, metadata={"rnncli": __version__})
+        return save(tensors, metadata=metadata_of(state.model))
 
     def finish(self, state: TrainState, result: Json) -> None:
         """Write the result and its weights, and seal the logs."""

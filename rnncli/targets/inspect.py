@@ -74,7 +74,9 @@ def inspect(target: Target, request: InspectRequest, other: Target | None = None
 
 def inspect_module(module: nn.Module, x: Tensor, view: str, options: Options) -> Page:
     """The page of any module that contains a recurrent core and is called with one tensor. Raises UsageError."""
-    InspectRequest(view, options).check(Target("weights", "", ""))
+    if not x.numel():
+        raise UsageError(tr("the input is empty: {shape}", shape=tuple(x.shape)), where="inputs")
+    InspectRequest(view, options).check(Target("recipe", "", ""))  # --core chooses a core of the view, as there
     subject = views.subject_of_model(module, x, title=type(module).__name__)
     return views.page(view, subject, options) if view else views.overview(subject)
 
@@ -118,15 +120,16 @@ def _of_task(target: Target, request: InspectRequest) -> Subject:
 
 def _of_weights(target: Target, request: InspectRequest) -> Subject:
     from rnncli import weights
+    from rnncli.demos.settings import parsed_options
 
-    if target.sets:
-        raise UsageError(tr("--set is for recipes: a weight file has no recipe keys"), where="--set")
+    options = parsed_options(target.set_texts)
     if request.sample is not None:
         raise UsageError(
             tr("a weight file has no data to take a sample from"), where="--sample", todo="--input random:64"
         )
     name = request.options.core
-    core, tables = weights.open_core(target.path, cell=request.cell, nonlinearity=request.nonlinearity, name=name)
+    known = {"cell": request.cell, "nonlinearity": request.nonlinearity, "name": name}
+    core, tables = weights.open_core(target.path, **known, options=options)
 
     def of_rows(rows: int) -> Subject:
         steps, batch = _features(request.inputs, core.spec.input_size, rows)

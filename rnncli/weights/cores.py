@@ -13,11 +13,12 @@ from itertools import count, product
 import torch
 from torch import Tensor
 
-from rnncli.cells import CELLS, CoreSpec, parameter_name
+from rnncli.cells import CELLS, CoreSpec, checked_options, parameter_name
 from rnncli.errors import DataError, UsageError
 from rnncli.locale import tr, trn
 from rnncli.names import Option, OptionValue, option_text
 from rnncli.weights.rebuild import rebuild
+from rnncli.weights.record import NONE, Given, Record, given_of
 
 _PLACE = re.compile(r"^(?:_l(?P<layer>\d+)(?P<reverse>_reverse)?)?$")
 
@@ -41,14 +42,16 @@ def find_cores(
     *,
     cell: str | None = None,
     nonlinearity: str | None = None,
+    options: Mapping[str, object] = {},
     name: str | None = None,
     where: str = "",
+    record: Record = NONE,
 ) -> list[FoundCore]:
     """All recurrent cores among named tensors, one per prefix of a cell's parameters; with `name`, only that one.
 
-    Rewritten weights (weight drop, weight norm, pruning ...) are rebuilt. cell, nonlinearity: override the inferred
-    ones. Raises DataError: no core, or missing or unsupported tensors; UsageError: a cell or nonlinearity that
-    contradicts the shapes.
+    Rewritten weights (weight drop, weight norm, pruning ...) are rebuilt. cell, nonlinearity, options: override the
+    inferred ones. record: of the file. Raises DataError: no core, or missing or unsupported tensors; UsageError: a
+    cell, nonlinearity or option that contradicts the shapes or the record.
     """
     if cell is not None:
         check_cell(cell)
@@ -70,7 +73,8 @@ def find_cores(
         if name is None or name == prefix or name not in parts:
             others = _not_understood(tensors, prefix, parts, pattern)
             notes = [note for full, note in rebuilt.items() if full.startswith(f"{prefix}." if prefix else "")]
-            core = _core(prefix, part, cell, nonlinearity, where)
+            given = given_of(cell, nonlinearity, options, record.cells.get(prefix), record.ours)
+            core = _core(prefix, part, given, where)
             left_out = _left_out(prefix, others, cell, where)
             cores.append(FoundCore(prefix, core.spec, core.state, [*notes, *core.unknown, *left_out]))
     return cores
@@ -165,13 +169,13 @@ def embeddings(tensors: Mapping[str, Tensor], size: int) -> dict[str, Tensor]:
     }
 
 
-def _core(prefix: str, part: Mapping[str, Tensor], cell: str | None, nonlinearity: str | None, where: str) -> FoundCore:
-    place = f"{where}: {prefix}" if prefix else where
+def _core(prefix: str, part: Mapping[str, Tensor], given: Given, where: str) -> FoundCore:
+    place, cell = f"{where}: {prefix}" if prefix else where, given.cell
     for name, tensor in part.items():
         refuse_tensor(name, tensor, place)
     for name in ["weight_ih_l0", *(["weight_hh_l0"] if cell is None or CELLS[cell].recurrent_weight else [])]:
         if name not in part:
-            raise _missing(name, place)
+            raise _missing(name, place, part)
     rows = len(part["weight_ih_l0"])
     hidden_size = part["weight_hh_l0"].shape[-1] if "weight_hh_l0" in part else rows
     fitting = {name: spec for name in CELLS if (spec := _as_layer(name, part, asked=name == cell)) is not None}
@@ -186,7 +190,7 @@ def _core(prefix: str, part: Mapping[str, Tensor], cell: str | None, nonlinearit
             where=place,
         )
     if cell is not None and cell not in fitting:
-        raise UsageError(
+        raise (DataError if given.recorded else UsageError)(
             trn(
                 "these weights do not belong to {cell}: {n} row is {gates}·H",
                 "these weights do not belong to {cell}: {n} rows are {gates}·H",
@@ -198,10 +202,17 @@ def _core(prefix: str, part: Mapping[str, Tensor], cell: str | None, nonlinearit
             todo=tr("they fit {cells}", cells=", ".join(fitting)),
         )
     found = cell or min(fitting, key=lambda name: (name not in CELLS.files, CELLS[name].torch_class is None))
-    taken, unasked = chosen_nonlinearity(found, nonlinearity)
+    options = checked_options(found, given.options)
+    one = _as_layer(found, part, asked=True, options=options) if options else fitting[found]
+    if one is None:
+        text = ", ".join(f"{name} {option_text(value)}" for name, value in options.items())
+        raise (DataError if given.recorded else UsageError)(
+            tr("these weights do not belong to {cell} with {options}", cell=found, options=text), where=place
+        )
+    taken, unasked = chosen_nonlinearity(found, given.nonlinearity)
     layers = next(k for k in count() if parameter_name("weight_ih", k, 0) not in part)
     both = "weight_ih_l0_reverse" in part
-    spec = replace(fitting[found], nonlinearity=taken, num_layers=layers, bidirectional=both)
+    spec = replace(one, nonlinearity=taken, num_layers=layers, bidirectional=both)
     unknown = []
     others = [name for name in fitting if name != found]
     if cell is None and others:
@@ -210,11 +221,23 @@ def _core(prefix: str, part: Mapping[str, Tensor], cell: str | None, nonlinearit
         )
     unknown += unasked
     for name, option in CELLS[found].options.items():
-        if option.choices:
-            value = option_text(option.default)
-            unknown.append(tr("{name} is not recorded in a file: assuming {value}", name=name, value=value))
+        if name not in options and (option.choices or (given.ours and _changes_only_the_function(one, name))):
+            text = option_text(option.default)
+            unknown.append(
+                tr("{name} is not recorded in this file: assuming {value}; use --set model.{name}=VALUE otherwise",
+                   name=name, value=text)
+            )  # fmt: skip
     state, notes = whole(spec, part, place)
     return FoundCore(prefix, spec, state, [*unknown, *notes])
+
+
+def _changes_only_the_function(spec: CoreSpec, name: str) -> bool:
+    """Whether the same weights compute something else, in evaluation, with another value of this option."""
+    default = CELLS[spec.cell].options[name].default
+    if not isinstance(default, bool | float):
+        return False
+    other = replace(spec, options=(*spec.options, (name, not default if isinstance(default, bool) else 0.5)))
+    return other.in_evaluation != spec and other.all_shapes() == spec.all_shapes()
 
 
 def chosen_nonlinearity(cell: str, given: str | None) -> tuple[str, list[str]]:
@@ -261,30 +284,37 @@ def fewer_values(name: str, shape: Iterable[int], where: str, todo: str = "") ->
     return DataError(what, where=where, todo=todo)
 
 
-def _missing(name: str, where: str) -> DataError:
+def _missing(name: str, where: str, part: Mapping[str, Tensor] = {}) -> DataError:
+    """part: the core's tensors, for the cells that they fit without W_hh."""
+    plain = [cell for cell in CELLS if not CELLS[cell].recurrent_weight] if "weight_ih_l0" in part else []
+    fitting = [cell for cell in plain if _as_layer(cell, part, asked=True) is not None]
     if re.search(r"-\d+-of-\d+\.", where):
         todo = tr("this is one of several files: give the index, for example model.safetensors.index.json")
-    elif name == "weight_hh_l0":
-        todo = tr("if the cell has none, specify it: --cell feedforward")
+    elif name == "weight_hh_l0" and fitting:
+        choices = ", ".join(f"--cell {cell}" for cell in fitting)
+        todo = tr("if the cell has none, specify the one of those that fit: {choices}", choices=choices)
     else:
         todo = ""
     return DataError(tr("{name} is missing", name=name), where=where, todo=todo)
 
 
-def _as_layer(name: str, part: Mapping[str, Tensor], *, asked: bool) -> CoreSpec | None:
+def _as_layer(
+    name: str, part: Mapping[str, Tensor], *, asked: bool, options: Mapping[str, OptionValue] = {}
+) -> CoreSpec | None:
     """One layer of that cell that matches such weights, with the options that their names and shapes imply; None: no
-    match. asked: the caller specified this cell; otherwise a name that only an option explains is required.
+    match. asked: the caller specified this cell; otherwise a name that only an option explains is required. options:
+    those that are known.
     """
     cell = CELLS[name]
     own = {full.removesuffix("_l0") for full in part if full.endswith("_l0")}
     if "weight_hr" in own and not cell.projected:
         return None
-    values = [_candidates(option, len(part["weight_ih_l0"])) for option in cell.options.values()]
+    rows = len(part["weight_ih_l0"])
+    values = [[options[key]] if key in options else _candidates(one, rows) for key, one in cell.options.items()]
     plain = CoreSpec(name, "tanh", 1, 1, proj_size=int("weight_hr" in own)).parameter_shapes(0)
     explained = not own <= plain.keys()
     for chosen in product(*values):
-        options = tuple(zip(cell.options, chosen, strict=True))
-        spec = _of_sizes(name, part, own, options)
+        spec = _of_sizes(name, part, own, tuple(zip(cell.options, chosen, strict=True)))
         if spec is not None and (asked or explained or not spec.options):
             return spec
     return None

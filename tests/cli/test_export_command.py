@@ -27,6 +27,7 @@ from rnncli.runs.onnx_model import onnx_model
 from rnncli.runs.open import Run, open_run
 from rnncli.standalone import copied
 from rnncli.tasks import PredictOptions, load_recipe
+from rnncli.weights.record import metadata_of
 from tests import warm
 from tests.fixture_types import Typed
 
@@ -78,6 +79,7 @@ def test_a_trained_run_answers_in_a_process_without_rnncli(tmp_path: Path) -> No
             "task": "tagging",
             "recipe_sha256": sha256((run.folder / "recipe.yaml").read_bytes()).hexdigest(),
             "vocab_sha256": sha256((tmp_path / "out" / "vocab.json").read_bytes()).hexdigest(),
+            **metadata_of(run.model),
         }
     weights = load_file(tmp_path / "out" / "model.safetensors")
     assert weights.keys() == {
