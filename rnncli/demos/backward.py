@@ -21,7 +21,9 @@ from rnncli.demos.arithmetic import products
 from rnncli.demos.explain import UNITS, explained_table
 from rnncli.demos.network import Network, detached
 from rnncli.demos.proofs import states_before
-from rnncli.demos.settings import Shown, choose
+from rnncli.demos.settings import Settings, Shown, choose, spec_for
+from rnncli.demos.shaped import places_in
+from rnncli.demos.user_values import File
 from rnncli.demos.written import Term
 from rnncli.errors import UsageError
 from rnncli.locale import tr
@@ -32,18 +34,30 @@ from rnncli.replay.rounding import Found, checked, function_rounding, most_apart
 _ROWS = 20_000
 
 
+def require_supported(settings: Settings, file: File | None) -> None:
+    """Raises UsageError, naming the options or the lines of the file that are not supported."""
+    unlike = {
+        "cell": settings.cell != "rnn",
+        "num_layers": settings.num_layers > 1,
+        "bidirectional": settings.bidirectional,
+    }
+    what = tr("--explain-backward supports one layer and direction of an rnn")
+    if not any(unlike.values()):
+        unlike = {"zoneout": any(spec_for(settings).zoneout)}
+        what = tr("--explain-backward does not support zoneout")
+    places = {} if file is None else places_in(file, settings)
+    wrong = [name for name, is_unlike in unlike.items() if is_unlike]
+    flags = [flag for name in wrong if name not in places for flag in settings.flags(name)]
+    if wrong:
+        where = ", ".join(places[name] for name in wrong if name in places)
+        raise UsageError(what, where=where, todo=tr("omit {option}", option=", ".join(flags)) if flags else "")
+
+
 def explanations(net: Network, trace: Trace, shown: Shown) -> tuple[list[records.Record], records.Check]:
     """The definition of L, a table for each step from the last back to STEP, one for the weights, and the check against
     autograd."""
     assert shown.explain_backward is not None
     s = net.settings
-    if s.cell != "rnn" or not s.single:
-        raise UsageError(
-            tr("--explain-backward supports one layer and direction of an rnn"),
-            todo=tr("omit --cell, --num-layers and --bidirectional"),
-        )
-    if any(net.spec.zoneout):
-        raise UsageError(tr("--explain-backward does not support zoneout"), todo=tr("omit --set zoneout"))
     steps = choose(shown.explain_backward, s.seq_len, "--explain-backward")
     units = choose(shown.units, s.hidden_size, "--units")
     units = units if shown.units or shown.full else units[:UNITS]

@@ -43,6 +43,8 @@ def sheets(settings: Settings, shown: Shown, count: int) -> Iterator[tuple[recor
 
 def _page(net: Network, made: Trace, shown: Shown, file: File | None = None, whole: bool = False) -> records.Page:
     settings = net.settings
+    if shown.explain_backward is not None:
+        backward.require_supported(settings, file)
     config = settings.config()
     return records.Page(
         schema="rnncli/trace/1",

@@ -56,10 +56,18 @@ def classic(settings: Settings) -> str:
     Raises UsageError for options that the article's loop over one cell does not support.
     """
     _refuse(settings, "--classic", ("source", "input"))
-    if not (_has_class(settings) and settings.single):
+    unlike = {
+        "num_layers": settings.num_layers > 1,
+        "bidirectional": settings.bidirectional,
+        "cell": CELLS[settings.cell].torch_class is None,
+        "nonlinearity": settings.nonlinearity == "none",
+        "options": bool(settings.options),
+    }
+    if any(unlike.values()):
+        given = [flag for name, is_unlike in unlike.items() if is_unlike for flag in settings.flags(name)]
         raise UsageError(
             tr("--classic supports only the article's loop over one RNNCell, LSTMCell or GRUCell"),
-            todo=tr("omit --num-layers, --bidirectional, feedforward and --nonlinearity none"),
+            todo=tr("omit {option}", option=", ".join(given)),
         )
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):

@@ -44,6 +44,18 @@ def settings_of(options: DemoOptions, file: File, source: str) -> Settings:
     return with_values(settings, extra | {name: size for name, (size, _) in sizes.items()})
 
 
+def places_in(file: File, settings: Settings) -> dict[str, str]:
+    """Where the file sets a field of the settings or an option of the cell, or has the weight that implies it."""
+    found = {name: where for name, (value, where) in file.settings.items() if value == getattr(settings, name)}
+    implied = {"cell": "weight_hh", "num_layers": "_l1", "bidirectional": "_reverse"}
+    for field, part in implied.items():
+        wheres = [given.where for name, given in file.tensors.items() if part in name]
+        if wheres and field not in found:
+            found[field] = wheres[0]
+    chosen = dict(settings.options)
+    return found | {name: where for name, (value, where) in file.options.items() if chosen.get(name) == value}
+
+
 def _with_options(settings: Settings, file: File, options: DemoOptions) -> Settings:
     """The options of the cell; typed ones override the file's."""
     found = dict(options.options or ())

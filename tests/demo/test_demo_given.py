@@ -200,3 +200,24 @@ def test_a_larger_saved_demo_comes_back(demo: Demo, document: Document, tmp_path
     file = str(tmp_path / "x.yaml")
     first = document("--hidden-size", "150", "--input-size", "150", "--save", file)  # more than a recipe may hold
     assert document("--from", file)["named"]["l0.fwd.h"] == first["named"]["l0.fwd.h"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "said"),
+    [
+        ("cell: lstm\nx: [[1, 2]]\n", "", "where: own.yaml:1 cell"),
+        ("x: [[1, 2]]\nW_hh: [[1], [1], [1], [1]]\n", "", "where: own.yaml:2 W_hh"),
+        ("x: [[1, 2]]\nnum_layers: 2\n", "", "where: own.yaml:2 num_layers"),
+        ("x: [[1, 2]]\nzoneout: 0.5\n", "", "where: own.yaml:2 zoneout"),
+        ("x: [[1, 2]]\n", "--cell gru --bidirectional", "next:  omit --cell gru, --bidirectional"),
+        ("x: [[1, 2]]\n", "--set zoneout=0.25 --set variational_dropout=0.5", "next:  omit --set zoneout=0.25"),
+    ],
+)
+def test_what_the_gradients_by_hand_do_not_support_is_named(
+    text: str, words: str, said: str, demo: Demo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("own.yaml").write_text(text, encoding="utf-8")
+    code, _, err = demo("--from", "own.yaml", "--explain-backward", "0", *words.split())
+    assert code == 2
+    assert err.splitlines()[1:] == [said]

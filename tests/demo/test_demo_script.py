@@ -151,3 +151,16 @@ def test_what_has_no_script_is_said_and_exits_2(words: str, demo: Demo) -> None:
 def test_code_needs_no_torch() -> None:
     program = "import sys; from rnncli.cli import run; run(['demo', '--code']); sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize(
+    ("words", "omitted"),
+    [
+        ("--set zoneout=0.3", "--set zoneout=0.3"),
+        ("--cell lstm --num-layers 2", "--num-layers 2"),
+        ("--cell mingru --bidirectional", "--bidirectional, --cell mingru"),
+        ("--nonlinearity none --seed 4", "--nonlinearity none"),
+    ],
+)
+def test_classic_names_what_it_does_not_support(words: str, omitted: str, demo: Demo) -> None:
+    assert demo("--classic", *words.split())[2].splitlines()[-1] == f"next:  omit {omitted}"
