@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 import typer
 from typer.core import TyperArgument, TyperGroup, TyperOption
 
+from rnncli.cells import REGULARIZERS
 from rnncli.cli import help as help_texts
 from rnncli.cli import make_app
+from rnncli.names import CELLS, Option, option_text
 from rnncli.recipe.hints import known_fields
 from rnncli.recipe.keys import keys
 from rnncli.schemas import about, names
@@ -124,7 +126,24 @@ def recipe_keys() -> str:
     for task, rows in found.items():
         own = [row for key, row in rows.items() if key not in shared]
         text += f"## {task}\n\n" + table(head, own)
-    return text
+    text += "## Options of cells\n\nIn every task, for the cells that are named; `demo --set` takes them too.\n\n"
+    return text + table("key | cells | type | default | meaning", cell_options())
+
+
+def cell_options() -> list[list[str]]:
+    """A row per option of a cell: key, the cells that have it, type, default, meaning."""
+    cells: dict[tuple[str, Option], list[str]] = {}
+    for cell_name in CELLS.files:
+        for name, option in CELLS[cell_name].options.items():
+            cells.setdefault((name, option), []).append(cell_name)
+    rows = []
+    last = {name: number for number, name in enumerate(REGULARIZERS, 1)}  # after those of one cell
+    for (name, option), having in sorted(cells.items(), key=lambda item: last.get(item[0][0], 0)):
+        words = {bool: "`true` `false`", int: "whole number", float: "number"}
+        taken = " ".join(code(option_text(one)) for one in option.choices) or words[type(option.default)]
+        having_it = " ".join(map(code, having))
+        rows.append([code(f"model.{name}"), having_it, taken, code(option_text(option.default)), cell(option.about)])
+    return rows
 
 
 def views() -> str:
