@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import TypeAlias
 
 import torch
@@ -55,7 +56,7 @@ class Change:
                 new = new[t - self.start if len(new) > 1 else 0]
         elif callable(self.value):
             new = self.value(chosen)
-            if new.shape != chosen.shape:
+            if not isinstance(new, Tensor) or new.shape != chosen.shape:
                 raise UsageError(
                     tr("a function in a patch must keep the shape {shape}", shape=tuple(chosen.shape)), where=self.key
                 )
@@ -115,9 +116,17 @@ def changes_of(patch: Mapping[str, Value], homes: Mapping[str, Home]) -> list[Ch
     """The entries of a patch, resolved against the names and sizes of an unpatched trace. homes: its states and gates.
 
     Raises UsageError: unknown or ambiguous name (with the nearest or the candidates); units or steps out of range; a
-    tensor of a wrong shape.
+    tensor of a wrong shape, or another kind of value.
     """
-    return [_change(key, value, homes) for key, value in patch.items()]
+    if not isinstance(patch, Mapping):
+        kind = type(patch).__name__
+        raise UsageError(tr("a patch is a dict of names and values, not {kind}", kind=kind), where="patch")
+    for key, value in patch.items():
+        if not (isinstance(value, Tensor | Real) or callable(value)):
+            kind = type(value).__name__
+            what = tr("the value of a patch is a number, a tensor or a function, not {kind}", kind=kind)
+            raise UsageError(what, where=str(key))
+    return [_change(str(key), value, homes) for key, value in patch.items()]
 
 
 def _change(key: str, value: Value, homes: Mapping[str, Home]) -> Change:

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from rnncli.cells import CELLS, State, Step
+from rnncli.errors import UsageError
+from rnncli.locale import tr
 from rnncli.replay.changes import Change, patches_of
 from rnncli.replay.loop import Call, CoreTrace, Keep, LayerRecord, StepPatch, initial_state, run_core
 
@@ -84,7 +86,11 @@ def _core_forward(core: CoreTrace, how: RecordOptions) -> Callable[..., Any]:
                 x = x.transpose(0, 1)
             if not batched and given is not None:
                 given = tuple(t.unsqueeze(1) for t in given)
-        state = initial_state(core.spec, x.shape[1], x) if given is None else given
+        _require_input(core, x, tuple((x if isinstance(input, PackedSequence) else input).shape))
+        state = initial_state(core.spec, x.shape[1], x)
+        if given is not None:
+            _require_states(core, given, state)
+            state = given
         call = _record(core, x, state, lengths, how)
         core.calls.append(call)
         last = call.last if batched else tuple(t[:, 0] for t in call.last)
@@ -99,6 +105,39 @@ def _core_forward(core: CoreTrace, how: RecordOptions) -> Callable[..., Any]:
         return output, (last if len(last) > 1 else last[0])
 
     return forward
+
+
+def _require_input(core: CoreTrace, x: Tensor, shape: tuple[int, ...]) -> None:
+    """Raises UsageError: an input that the core cannot read. x: (T, B, I). shape: as given."""
+    name, size = core.path or type(core.module).__name__, core.spec.input_size
+    if x.dim() != 3 or x.shape[2] != size:
+        raise UsageError(
+            tr(
+                "{core} reads I={size} numbers at every step, but its input is {shape}",
+                core=name,
+                size=size,
+                shape=shape,
+            ),
+            todo=tr("expected (T, B, I) or, for one row, (T, I), unless batch_first is set"),
+        )
+    if 0 in x.shape[:2]:
+        raise UsageError(tr("the input of {core} is empty: T={T}, B={B}", core=name, T=x.shape[0], B=x.shape[1]))
+    dtype = next(core.module.parameters()).dtype
+    if x.dtype != dtype and not torch.is_autocast_enabled(x.device.type):
+        raise UsageError(
+            tr("the input of {core} is {dtype}, its weights are {wanted}", core=name, dtype=x.dtype, wanted=dtype)
+        )
+
+
+def _require_states(core: CoreTrace, given: State, wanted: State) -> None:
+    """Raises UsageError: initial states of other shapes than these."""
+    shapes = [[tuple(tensor.shape) for tensor in state] for state in (given, wanted)]
+    if shapes[0] != shapes[1]:
+        found, expected = (", ".join(map(str, part)) for part in shapes)
+        raise UsageError(
+            tr("the initial states of {core} are {found}, expected {expected}",
+               core=core.path or type(core.module).__name__, found=found, expected=expected)
+        )  # fmt: skip
 
 
 def _pack_like(padded: Tensor, lengths: Tensor, like: PackedSequence) -> PackedSequence:

@@ -74,10 +74,12 @@ class Trace:
         return [*ends, *self._homes, *self._weights]
 
     def core(self, name: str = "") -> CoreTrace:
-        """The core of that name, or the only one."""
-        for core in self.cores:
-            if name == core.path or (not name and len(self.cores) == 1):
-                return core
+        """The core of that name, or the only one. The end of a name is enough: `a` for `model.a`, if no other ends so.
+        (`inspect` of a module, which it wraps, says `model.a` where a trace of it says `a`.)"""
+        exact = [core for core in self.cores if name == core.path or (not name and len(self.cores) == 1)]
+        found = exact or [core for core in self.cores if name and core.path.endswith(f".{name}")]
+        if len(found) == 1:
+            return found[0]
         raise UsageError(
             tr("no core {name!r} in this model", name=name),
             todo=tr("its cores: {names}", names=", ".join(core.path for core in self.cores)),
@@ -240,8 +242,9 @@ def trace(
     Also works under torch.no_grad and torch.inference_mode; with gradients=True the graph is kept even then.
 
     Raises UsageError if the model has no recurrent core, none of its cores was called, its weights have no values (the
-    meta device), or gradients of weights created in inference mode are requested; or if a patch has unknown names, or
-    its cell's step does not allow the change.
+    meta device), or gradients of weights created in inference mode are requested; if a core's input is empty, or has
+    another size or dtype than its weights; or if a patch has unknown names, or its cell's step does not allow the
+    change.
 
     Examples:
         >>> import torch

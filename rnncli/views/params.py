@@ -31,7 +31,7 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
     checks: list[Check] = []
     for path, module in subject.model.named_modules():
         spec = spec_of(module)
-        if spec is None or (options.core is not None and path != options.core):
+        if spec is None or not (options.core is None or f".{path}".endswith(f".{options.core}")):
             continue
         name = path or spec.cell
         two = {"bias_ih", "bias_hh"} <= spec.parameter_shapes(0).keys()

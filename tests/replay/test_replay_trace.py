@@ -176,7 +176,7 @@ def test_the_model_is_left_as_it_was() -> None:
     assert not model[1].training
     assert model[0].dropout == 0.5
     assert all(parameter.grad is None for parameter in model.parameters())
-    with pytest.raises(RuntimeError):
+    with pytest.raises(UsageError, match="reads I=4 numbers"):
         trace(model[0], torch.randn(3, 1, 7))
     assert "forward" not in model[0].__dict__
     assert model[0].training
