@@ -101,7 +101,7 @@ def _sequences(core: CoreTrace, floor: Floor | None) -> tuple[Found, Found]:
         else:
             costs = [
                 floor.by_step(call.x.shape[0]),
-                *(torch.full((len(t),), c) for t, c in zip(off[1:], floor.states, strict=True)),
+                *(torch.full_like(t, c) for t, c in zip(off[1:], floor.states, strict=True)),
             ]
         if any(bool((~(diff <= cost)).any()) for diff, cost in zip(off, costs, strict=True)):
             more = rounding.sequence_rounding(*given, eps)

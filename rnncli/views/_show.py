@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+import torch
 from torch import Tensor
 
 from rnncli.cells import CELLS, CoreSpec
@@ -133,8 +134,24 @@ def state_vectors(made: Trace, core: CoreTrace, home: str, name: str) -> Tensor:
     return made.vectors(full)
 
 
+def first_not_finite(core: CoreTrace) -> tuple[str, int] | None:
+    """(`x` or `h`, first step) of the NaN or infinite values of a module: its input's, or else its output's; None: all
+    are finite."""
+    for name, part in (("x", "x"), ("h", "output")):
+        values = torch.cat([getattr(call, part).detach() for call in core.calls])  # (T, B, .)
+        steps = (~values.isfinite()).flatten(1).any(1).nonzero()
+        if len(steps):
+            return name, int(steps[0])
+    return None
+
+
 def cut_note(core: CoreTrace, T: int) -> list[Record]:
-    """A note if a check covers only T steps."""
+    """A note if a check covers only T steps, or if values are not finite."""
+    found, name = first_not_finite(core), f"{name_of(core)}.cut_steps"
+    if found is not None:
+        text = tr("{core}: {what} is NaN or infinite, first at t={t}; steps compared: {n}",
+                  core=name_of(core), what=found[0], t=found[1], n=T)  # fmt: skip
+        return [Message(text, "warning", name=name)]
     if core.num_steps == T:
         return []
     text = trn(
@@ -143,7 +160,7 @@ def cut_note(core: CoreTrace, T: int) -> list[Record]:
         core=name_of(core),
         n=T,
     )
-    return [Message(text, "note", name=f"{name_of(core)}.cut_steps")]
+    return [Message(text, "note", name=name)]
 
 
 def replay_check(made: Trace) -> Check:

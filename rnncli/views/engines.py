@@ -61,6 +61,8 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
 
 def _answer(module: Core, found: Sequence[Check]) -> str:
     """found: a check per engine; differences are relative to the largest value."""
+    if not found:
+        return tr("Unknown: no step has only finite values.")
     by_engine = {check.name.rpartition("-")[2]: check for check in found}
     wrong = [name for name, check in by_engine.items() if not check.ok]
     if wrong:
@@ -90,6 +92,8 @@ def engines_for(core: Core, spec: CoreSpec) -> list[str]:
 def _table(core: CoreTrace, module: Core) -> tuple[list[Record], list[Check]]:
     spec, name = core.spec, name_of(core)
     T, exact, costs = _costs(core, module)
+    if not T:
+        return cut_note(core, T), []
     x, initial = core.calls[0].x.detach()[:T], core.calls[0].initial
     lengths = None if core.lengths is None else core.lengths.clamp(max=T)
     like = next(exact.parameters())
@@ -117,22 +121,28 @@ def _table(core: CoreTrace, module: Core) -> tuple[list[Record], list[Check]]:
 def _costs(core: CoreTrace, module: Core) -> tuple[int, nn.Module, list[float]]:
     """The number of steps to compare, the module in float64, and the rounding tolerance of each result in its dtype,
     from torch's module (or a closed form) in float64. Fewer than all steps if rounding alone would change the
-    results."""
+    results, or if x is not finite or a result may overflow in this dtype; 0 if that is so at the first step."""
     spec, call = core.spec, core.calls[0]
-    exact, T = exact_copy(module), call.x.shape[0]
+    exact, most = exact_copy(module), torch.finfo(call.output.dtype).max
+    steps = (~call.x.isfinite()).flatten(1).any(1).nonzero()
+    T = int(steps[0]) if len(steps) else call.x.shape[0]
     like = next(exact.parameters())
-    while True:
+    while T:
         lengths = None if core.lengths is None else core.lengths.clamp(max=T)
 
         def results(module: nn.Module, x: Tensor, *state: Tensor) -> list[Tensor]:
             return list(_everything(module, spec, x, lengths, state, run_reference).values())  # noqa: B023
 
         inputs = [tensor.detach().to(like) for tensor in (call.x[:T], *call.initial)]
-        costs = function_rounding(results, exact, inputs, eps_of(core))
-        sizes = [largest(tensor) for tensor in results(exact, inputs[0], *inputs[1:])]
-        if T == 1 or all(cost <= TELLING * size for cost, size in zip(costs, sizes, strict=True)):
-            return T, exact, costs
+        true = results(exact, inputs[0], *inputs[1:])
+        terms = inputs[0].numel() + T * call.output[0].numel() if T > 1 else 1  # partial sums may be as much larger
+        if all(bool((tensor.abs() <= most / terms).all()) for tensor in true):  # False for NaN
+            costs = function_rounding(results, exact, inputs, eps_of(core))
+            sizes = [largest(tensor) for tensor in true]
+            if T == 1 or all(cost <= TELLING * size for cost, size in zip(costs, sizes, strict=True)):
+                return T, exact, costs
         T //= 2
+    return 0, exact, []
 
 
 def _label(engine: str, module: Core) -> str:

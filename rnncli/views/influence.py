@@ -15,9 +15,10 @@ from rnncli.errors import UsageError
 from rnncli.locale import tr
 from rnncli.records import Check, Checks, HeatMap, Message, Record
 from rnncli.replay import CoreTrace, run_core, trace
+from rnncli.replay.rounding import apart
 from rnncli.views._inputs import with_rows
 from rnncli.views._layout import Layout
-from rnncli.views._show import about, answer, name_of, replay_check
+from rnncli.views._show import about, answer, first_not_finite, name_of, replay_check
 from rnncli.views._subject import Subject
 from rnncli.views._view import BATCH, Options
 
@@ -67,6 +68,10 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
         moved = _swapped(one, two) if swapped else moves(_whole(one), _whole(two))  # (T, B)
         answers[name] = _answer(moved, b, t, swapped=swapped, other=other)
         records.append(Message(about(subject, one), name=f"{name}.about"))
+        if (found := first_not_finite(one)) is not None:
+            what = tr("{core}: {what} is NaN or infinite, first at t={t}; NaN that stays NaN is unchanged",
+                      core=name, what=found[0], t=found[1])  # fmt: skip
+            records.append(Message(what, "warning", name=f"{name}.not_finite"))
         rows, steps = [f"b={k}" for k in range(moved.shape[1])], [str(step) for step in range(moved.shape[0])]
         title = tr("{core}: largest change of the output", core=name)
         records.append(HeatMap(f"{name}.moved", moved.T.tolist(), rows, steps, "", "t", title, cut_rows=SHOWN))
@@ -83,7 +88,7 @@ def _reads_batch_first(subject: Subject) -> bool:
 
 def _answer(moved: Tensor, b: int, t: int, *, swapped: bool, other: bool) -> str:
     """A sentence on the rows that changed. moved: (T, B), after a change of row b at step t."""
-    leaked = [str(k) for k in range(moved.shape[1]) if k != b and bool((moved[:, k] > 0).any())]
+    leaked = [str(k) for k in range(moved.shape[1]) if k != b and bool((moved[:, k] != 0).any())]
     if leaked and swapped:
         return tr("Yes: swapped axes raise no error, but a change of row b={b} at t={t} also changes b={rows}.",
                   b=b, t=t, rows=", ".join(leaked))  # fmt: skip
@@ -110,8 +115,8 @@ def perturbed(inputs: Tensor, t: int, b: int, tokens: object) -> Tensor:
 
 
 def moves(before: Tensor, after: Tensor) -> Tensor:
-    """Two (T, B, .) -> (T, B): the largest change at each step of each row."""
-    return (after - before).abs().flatten(2).amax(2).double()
+    """Two (T, B, .) -> (T, B): the largest change at each step of each row; NaN and infinity equal themselves."""
+    return apart(after, before).flatten(2).amax(2)
 
 
 def _whole(core: CoreTrace, part: str = "output") -> Tensor:
