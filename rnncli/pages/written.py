@@ -34,7 +34,7 @@ def write_report(
     CannotWrite.
     """
     file = out or DEFAULT
-    _not_somebody_elses(file, chosen=out is not None)
+    _not_somebody_elses(file)
     for name in view_names:
         views.load_view(name)
     html.require_library()
@@ -55,14 +55,14 @@ def write_report(
     return file
 
 
-def _not_somebody_elses(file: Path, chosen: bool) -> None:
-    """Raises UsageError if the default name is taken by a file that is not a report, CannotWrite if that file cannot be
-    read."""
-    if chosen or not file.is_file():
+def _not_somebody_elses(file: Path) -> None:
+    """Raises UsageError if the file has content that is not a report, CannotWrite if it cannot be read."""
+    if not file.is_file():
         return
     with write_errors(file), open(file, "rb") as opened:
-        if html.GENERATOR.encode() in opened.read(4096):
-            return
+        begin = opened.read(4096)
+    if not begin or html.GENERATOR.encode() in begin:
+        return
     raise UsageError(
         tr("the file exists and is not a report"), where=str(file), todo=tr("choose another name: -o FILE")
     )

@@ -235,7 +235,11 @@ class TrainSection(Section):
         str | Named,
         named_schema(names.SCHEDULES, ("none",)),
         Expected("none, a schedule name, or {name: ..., its arguments}"),
-    ] = Field("none", description="torch.optim.lr_scheduler class: none, a name, or {name: step, step_size: 10}")
+    ] = Field(
+        "none",
+        description="torch.optim.lr_scheduler class: none, a name, or {name: step, step_size: 10}; cosine, polynomial "
+        "and one-cycle last as long as training; constant and linear start from lr/3, for 5 epochs, as in torch",
+    )
     accumulate_grad_batches: Annotated[int, Field(ge=1, le=1024)] = Field(
         1, description="gradient accumulation: batches per training step"
     )

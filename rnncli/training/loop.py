@@ -94,7 +94,8 @@ def make_schedule(
     train: TrainSection, optimizer: torch.optim.Optimizer, job: Job
 ) -> torch.optim.lr_scheduler.LRScheduler | None:
     """The recipe's torch.optim.lr_scheduler, or None. Fills in arguments that follow from the run: cosine's T_max is
-    the number of epochs, one-cycle's total_steps that of training steps and its max_lr the recipe's lr."""
+    and polynomial's total_iters are the number of epochs, one-cycle's total_steps that of training steps and its max_lr
+    the recipe's lr. Constant and linear rise to lr within torch's own 5 epochs."""
     call = train.schedule_call()
     if call is None:
         return None
@@ -105,7 +106,7 @@ def make_schedule(
         total = train.epochs * job.steps_per_epoch()
         arguments.setdefault("total_steps", min(total, train.max_steps) if train.max_steps else total)
         arguments.setdefault("max_lr", train.lr)
-    elif name in ("LinearLR", "PolynomialLR", "ConstantLR"):
+    elif name == "PolynomialLR":
         arguments.setdefault("total_iters", train.epochs)
     made: torch.optim.lr_scheduler.LRScheduler = getattr(torch.optim.lr_scheduler, name)(optimizer, **arguments)
     return made

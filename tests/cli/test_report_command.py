@@ -35,11 +35,13 @@ def test_its_own_page_is_written_over_and_nobody_elses(typed: Typed, tmp_path: P
     assert typed("report", "hello")[0] == 0
     mine = tmp_path / "report.html"
     mine.write_text("<p>my own</p>", encoding="utf-8")
-    code, _, err = typed("report", "hello")
-    assert code == 2
-    assert "the file exists and is not a report" in err
-    assert mine.read_text(encoding="utf-8") == "<p>my own</p>"
-    assert typed("report", "hello", "-o", "report.html")[0] == 0
+    for words in ((), ("-o", "report.html"), ("-o", str(mine))):
+        code, _, err = typed("report", "hello", *words)
+        assert code == 2
+        assert "the file exists and is not a report" in err
+        assert mine.read_text(encoding="utf-8") == "<p>my own</p>"
+    mine.write_bytes(b"")
+    assert typed("report", "hello", "-o", "report.html")[0] == 0, "an empty file holds nothing"
 
 
 def test_a_file_in_its_place_that_may_not_be_read(

@@ -141,6 +141,13 @@ SCHEDULE_ARGUMENTS: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.parametrize("name", ["constant", "linear"])
+def test_a_warm_up_reaches_the_recipes_rate(name: str) -> None:
+    rates = [p.lr for p in fit(job_of("hello", "train.epochs=8", f"train.schedule={name}")) if p.event == "epoch"]
+    assert rates[0] == pytest.approx(0.1 / 3)
+    assert rates[5:] == pytest.approx([0.1] * 3)
+
+
 @pytest.mark.parametrize("name", names.SCHEDULES)
 def test_every_schedule_gives_the_rates_that_torch_gives(name: str) -> None:
     arguments = SCHEDULE_ARGUMENTS.get(name, {})
@@ -155,7 +162,6 @@ def test_every_schedule_gives_the_rates_that_torch_gives(name: str) -> None:
     of_the_run: dict[str, dict[str, Any]] = {
         "cosine": {"T_max": 5},
         "one-cycle": {"max_lr": 0.1, "total_steps": 10},
-        "linear": {"total_iters": 5},
         "polynomial": {"total_iters": 5},
     }
     made = getattr(torch.optim.lr_scheduler, names.SCHEDULES[name][0])(
