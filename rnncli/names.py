@@ -89,6 +89,10 @@ class CellFacts(Protocol):
         """Whether it has a state."""
 
     @property
+    def recurrent_weight(self) -> bool:
+        """Whether it has a weight_hh."""
+
+    @property
     def projected(self) -> str:
         """Its equation with proj_size; "" if unsupported."""
 

@@ -16,7 +16,7 @@ from rnncli.data.encoded import Tokens
 from rnncli.data.progress import follow
 from rnncli.data.vocab import UNK, Vocab, join, tokenize, unit
 from rnncli.locale import tr
-from rnncli.names import CONTROL
+from rnncli.names import CELLS
 from rnncli.nn.evaluate import device_of, evaluating, outputs_of
 from rnncli.recipe import Clash, CoreSection, RecipeConfig, Section, TrainSection
 from rnncli.records import Column, Entry, Json, Message, Record, Table
@@ -61,8 +61,8 @@ class Model(CoreSection):
 
     def idle(self) -> Iterator[tuple[str, str]]:
         yield from idle_embedding(self.input, "embedding_dropout")
-        if self.cell == CONTROL:
-            yield "weight_drop", f"cell: {CONTROL}"
+        if not CELLS[self.cell].recurrent_weight:
+            yield "weight_drop", f"cell: {self.cell}"
 
     def clashes(self) -> Iterator[Clash]:
         yield from super().clashes()

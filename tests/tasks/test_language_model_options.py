@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 import rnncli
 from rnncli.errors import RecipeError, UsageError
+from rnncli.names import CELLS
 from rnncli.nn.heads import PerStep, Tied
 from rnncli.nn.model import SequenceModel
 from rnncli.runs.evaluation import evaluate
@@ -19,6 +20,7 @@ from rnncli.runs.open import open_run
 from rnncli.runs.summary import metrics_table
 from rnncli.tasks import Recipe, load_recipe
 from rnncli.tasks import language_model as task
+from rnncli.tasks.language_model import Model
 from rnncli.training.job import Job, prepare, with_cell
 from rnncli.training.loop import fit
 from tests.narrowed import of_kind, some
@@ -92,6 +94,53 @@ def test_each_trains_and_changes_training_alone(tmp_path: Path, option: dict[str
         torch.testing.assert_close(other.model.eval()(batch).scores, plain.model.eval()(batch).scores, rtol=0, atol=0)
     (*_, without), (*_, end) = fit(plain), fit(other)
     assert without.metrics["loss"] != end.metrics["loss"]
+
+
+OTHERS: dict[str, tuple[Any, ...]] = {
+    "nonlinearity": ("tanh", "relu", "none"),
+    "hidden_size": (4,),
+    "num_layers": (1,),
+    "bidirectional": (True,),
+    "dropout": (0.5,),
+    "proj_size": (3,),
+    "bias": (False,),
+    "input": ("one-hot",),
+    "embedding_size": (4,),
+    "embedding_dropout": (0.5,),
+    "weight_drop": (0.5,),
+    "tie_weights": (True,),
+}
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_no_key_is_silently_ignored_by_a_cell(tmp_path: Path, cell: str) -> None:
+    """Each key of `model:` changes the weights or a batch in training, or is refused, or a note says: no effect."""
+    own = {name: (0.5, 2, True, False, *map(list, option.choices)) for name, option in CELLS[cell].options.items()}
+    assert OTHERS.keys() == Model.model_fields.keys() - {"cell", "engine"}  # engines compute the same
+    base = {"cell": cell, "hidden_size": 6, "embedding_size": 6, "num_layers": 2}
+    unchanged = recipe(tmp_path / "a.txt", base)
+    plain, wrong = _trained_once(unchanged), []
+    for key, values in (OTHERS | own).items():
+        for value in values:
+            try:
+                made = recipe(tmp_path / "a.txt", {**base, key: value})
+            except RecipeError:
+                continue
+            if made.config == unchanged.config:
+                continue
+            noted = any(name == f"model.{key}" for name, _ in made.config.idle())
+            if noted != (_trained_once(made) == plain):
+                wrong.append((key, value, noted))
+    assert not wrong
+
+
+def _trained_once(made: Recipe) -> list[float]:
+    """The weights and the scores of a batch, in training mode, as numbers."""
+    job = prepare(made)
+    batch = next(iter(job.task.batches(job.config, job.splits.train, None)))
+    torch.manual_seed(0)
+    scores = job.model.train()(batch).scores
+    return [*(x for w in job.model.parameters() for x in w.flatten().tolist()), *scores.flatten().tolist()]
 
 
 def test_dynamic_evaluation_against_the_loop_written_out(tmp_path: Path) -> None:
