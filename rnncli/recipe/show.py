@@ -16,6 +16,21 @@ def plain(config: RecipeConfig) -> dict[str, Json]:
     return config.model_dump(mode="json")
 
 
+def differences(before: RecipeConfig, after: RecipeConfig) -> list[tuple[str, Json, Json]]:
+    """(dotted key, value before, value after) for every value that differs."""
+    return list(_differences("", plain(before), plain(after)))
+
+
+def _differences(prefix: str, before: Json, after: Json) -> list[tuple[str, Json, Json]]:
+    if isinstance(before, dict) and isinstance(after, dict):
+        return [
+            found
+            for key in dict.fromkeys((*before, *after))
+            for found in _differences(f"{prefix}.{key}" if prefix else key, before.get(key), after.get(key))
+        ]
+    return [] if before == after else [(prefix, before, after)]
+
+
 def resolved_yaml(config: RecipeConfig) -> str:
     """Every value, defaults included, as a recipe that parses to an equal config."""
     return dump(plain(config))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import nn
+from torch import Tensor, nn
 
 from rnncli.data.vocab import Vocab
 from rnncli.device import dtype_of
@@ -17,6 +18,8 @@ from rnncli.files import inside, read_json
 from rnncli.locale import tr
 from rnncli.notebook import Displayed
 from rnncli.recipe import RecipeConfig, Sets
+from rnncli.recipe.parse import flow_text
+from rnncli.recipe.show import differences
 from rnncli.records import Json, Page, json_number, json_object
 from rnncli.runs.folder import find_run
 from rnncli.runs.manifest import MANIFEST, check_manifest
@@ -132,7 +135,10 @@ def initialize(job: Job, path: str) -> None:
                 where="--init-from",
                 todo=tr("use data with the same vocabulary, or train from scratch"),
             )
-    load_weights(job.model, folder / WEIGHTS)
+    known = type(recipe.config.model).model_fields.keys() & type(job.config.model).model_fields.keys()
+    own = tuple(f"model.{key}" for key in known)  # not another cell's options
+    changed = [one for one in differences(recipe.config, job.config) if ".".join(one[0].split(".")[:2]) in own]
+    load_weights(job.model, folder / WEIGHTS, changed)
 
 
 def _check(folder: Path, names: Iterable[str]) -> None:
@@ -142,11 +148,14 @@ def _check(folder: Path, names: Iterable[str]) -> None:
     check_manifest(folder, names)
 
 
-def load_weights(model: nn.Module, path: Path) -> None:
-    """Load a safetensors file into a model. Raises DataError: damaged, or from another model."""
+def load_weights(model: nn.Module, path: Path, changed: Sequence[tuple[str, Json, Json]] = ()) -> None:
+    """Load a safetensors file into a model. Raises DataError: damaged, or from another model. changed: (key, value
+    there, value here), the settings in which the recipe of the weights differs from the model's."""
     try:
         with utf8_path(path) as name:
             tensors = load_file(name)
+        if unlike := _unlike(model.state_dict(), tensors):
+            raise _unfit(unlike, path, changed)
         model.load_state_dict(tensors)
         whole = {name: tensors[name] for name, own in model.state_dict().items() if own.is_floating_point()}
         if bad := [name for name, tensor in whole.items() if not tensor.isfinite().all()]:
@@ -158,3 +167,26 @@ def load_weights(model: nn.Module, path: Path) -> None:
     except (SafetensorError, RuntimeError, OSError, ValueError) as error:
         why = " ".join(str(error).split())[:300]
         raise DataError(tr("these weights cannot be used: {why}", why=why), where=str(path)) from error
+
+
+def _unlike(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> str:
+    """The first weight of a model that a file has not, or in another shape; "" if all are alike."""
+    for name in dict.fromkeys((*ours, *theirs)):
+        if name not in theirs:
+            return tr("{name} does not exist there", name=name)
+        if name not in ours:
+            return tr("{name} does not exist here", name=name)
+        there, here = tuple(theirs[name].shape), tuple(ours[name].shape)
+        if there != here:
+            return tr("{name} is {there} there and {here} here", name=name, there=there, here=here)
+    return ""
+
+
+def _unfit(unlike: str, path: Path, changed: Sequence[tuple[str, Json, Json]]) -> DataError:
+    what, where = tr("these weights cannot be used: {why}", why=unlike), str(path)
+    if not changed:
+        return DataError(what, where=where, todo=tr("use the weights of a run with this recipe"))
+    keys = "; ".join(f"{key}: {flow_text(there)} -> {flow_text(here)}" for key, there, here in changed)
+    what += tr("; changed since that run: {keys}", keys=keys)
+    sets = " ".join(shlex.join(("--set", f"{key}={flow_text(there)}")) for key, there, _ in changed)
+    return DataError(what, where=where, todo=tr("use its settings ({sets}), or omit --init-from", sets=sets))

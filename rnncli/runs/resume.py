@@ -12,8 +12,8 @@ from rnncli.device import this_process
 from rnncli.errors import UsageError
 from rnncli.locale import tr
 from rnncli.names import SCHEDULES_BY_EPOCHS
-from rnncli.recipe import RecipeConfig, Sets
-from rnncli.recipe.show import plain
+from rnncli.recipe import Sets
+from rnncli.recipe.show import differences
 from rnncli.records import Json
 from rnncli.runs.open import Run
 from rnncli.tasks import Recipe, load_recipe
@@ -50,21 +50,6 @@ def recipe_of(folder: Path, sets: Sets = (), flags: Mapping[str, tuple[str, obje
             ),
         )
     return Recipe(folder.name.rpartition("-")[0] or folder.name, after.config, after.document)
-
-
-def differences(before: RecipeConfig, after: RecipeConfig) -> list[tuple[str, Json, Json]]:
-    """(dotted key, value before, value after) for every value that differs."""
-    return list(_differences("", plain(before), plain(after)))
-
-
-def _differences(prefix: str, before: Json, after: Json) -> list[tuple[str, Json, Json]]:
-    if isinstance(before, dict) and isinstance(after, dict):
-        return [
-            found
-            for key in dict.fromkeys((*before, *after))
-            for found in _differences(f"{prefix}.{key}" if prefix else key, before.get(key), after.get(key))
-        ]
-    return [] if before == after else [(prefix, before, after)]
 
 
 def check_same(run_environment: Mapping[str, Json], job: Job, folder: Path) -> list[str]:

@@ -169,6 +169,20 @@ def test_init_from_begins_with_the_weights_of_a_run(typed: Typed) -> None:
     assert typed("train", "hello-embedding", "--init-from", "hello-001")[0] == 3
 
 
+def test_init_from_another_size_names_the_weight_and_the_key(typed: Typed) -> None:
+    assert typed("train", "hello", "--epochs", "1", "--set", "train.control=false")[0] == 0
+    code, _, err = typed("train", "hello", "--init-from", "last", "--set", "model.hidden_size=5")
+    said = " ".join(err.split())
+    assert code == 3
+    assert "rnn.weight_ih_l0 is (4, 4) there and (5, 4) here; changed since that run: model.hidden_size: 4 -> 5" in said
+    assert "use its settings (--set model.hidden_size=4), or omit --init-from" in said
+    code, _, err = typed("train", "hello", "--init-from", "last", "--set", "model.cell=gru", "--lang", "zh")
+    assert "changed since" not in err
+    assert "--set model.cell=rnn" in " ".join(err.split())
+    assert "null" not in err  # gru's own options are no difference
+    assert "rnn.weight_ih_l1" in typed("train", "hello", "--init-from", "last", "--set", "model.num_layers=2")[2]
+
+
 def test_init_from_takes_no_damaged_run_and_no_other_alphabet_or_task(typed: Typed) -> None:
     assert typed("train", "hello", "--epochs", "1")[0] == 0
     code, _, err = typed("train", "hello", "--init-from", "last", "--set", "data.pairs=[[abcd, dcba]]")

@@ -115,7 +115,7 @@ OTHERS: dict[str, tuple[Any, ...]] = {
 @pytest.mark.parametrize("cell", CELLS)
 def test_no_key_is_silently_ignored_by_a_cell(tmp_path: Path, cell: str) -> None:
     """Each key of `model:` changes the weights or a batch in training, or is refused, or a note says: no effect."""
-    own = {name: (0.5, 2, True, False, *map(list, option.choices)) for name, option in CELLS[cell].options.items()}
+    own = {name: (0.5, 2, True, False, *option.choices) for name, option in CELLS[cell].options.items()}
     assert OTHERS.keys() == Model.model_fields.keys() - {"cell", "engine"}  # engines compute the same
     base = {"cell": cell, "hidden_size": 6, "embedding_size": 6, "num_layers": 2}
     unchanged = recipe(tmp_path / "a.txt", base)
