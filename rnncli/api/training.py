@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from os import PathLike, fspath
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ from rnncli.device import borrowed
 from rnncli.errors import UsageError
 from rnncli.locale import tr
 from rnncli.recipe import Sets
+from rnncli.recipe.document import typed_of
 from rnncli.targets import Given
 
 if TYPE_CHECKING:
@@ -40,7 +41,9 @@ def train(
         data: Training data instead of the recipe's: a path; texts (a list of strings); rows (a list of dicts, a pandas
             data frame, or a dict of columns) with the recipe's columns; a dict of arrays for image sequences. Values
             are stored in a file under `runs/data/`, so that the run can be evaluated and resumed.
-        sets: Recipe overrides: dotted key -> value, `{"train.epochs": 20}`, or `a.b=value` texts.
+        sets: Recipe overrides: dotted key -> value, `{"train.epochs": 20}`, or `a.b=value` texts. Numbers may be
+            numpy's or torch's. Of a section given as a whole, `{"train": {"epochs": 20}}`, only the keys named are set;
+            a key's value is replaced whole, also where it is a dict, such as `train.optimizer` or `data.split`.
         out: The run folder, new or empty; default: `runs/NAME-001`, counting up.
         resume: A run to resume from its last checkpoint, bit for bit on the same machine. Only budgets may change:
             `sets={"train.epochs": 50}`. A finished run is opened unchanged.
@@ -124,8 +127,8 @@ def _recipe(given: Given, sets: Sets, flags: Flags) -> Recipe:
 def sweep(
     recipe: str | PathLike[str],
     *,
-    grid: Mapping[str, Sequence[object]] | None = None,
-    search: Mapping[str, str | Sequence[object]] | None = None,
+    grid: Mapping[str, Iterable[object]] | None = None,
+    search: Mapping[str, str | Iterable[object]] | None = None,
     seeds: int = 1,
     trials: int | None = None,
     match_params: int | None = None,
@@ -174,7 +177,7 @@ def sweep(
 
     flags = data_flags(data)
     if isinstance(sets, Mapping):
-        flags, sets = {**flags, **{key: ("sets", value) for key, value in sets.items()}}, ()
+        flags, sets = {**flags, **typed_of(sets)}, ()
     plan = make_plan(
         fspath(recipe), [sets] if isinstance(sets, str) else sets, flags, grid=grid or {}, search=search or {},
         seeds=seeds, match_params=match_params, trials=trials,

@@ -6,15 +6,15 @@ import os
 from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from rnncli.errors import Fault, RecipeError, UsageError
 from rnncli.locale import tr
-from rnncli.recipe.parse import Node, Verbatim, dump, flow_text, parse
+from rnncli.recipe.parse import Node, Verbatim, dump, flow_text, parse, yaml_value
 from rnncli.records import Json, json_object
 from rnncli.starters import find_recipe, recipe_text, shown
 
-Sets = Sequence[str] | Mapping[str, object]  # over a recipe: `a.b=value` texts, or dotted key -> value
+# Over a recipe: `a.b=value` texts, or dotted key -> value. The keys of a section given as a whole are set one by one.
+Sets = Sequence[str] | Mapping[str, object]
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,8 @@ def document_of(
 ) -> Document:
     """A Document of plain values, for recipes created in Python. name: shown in error messages. sets, flags: as for
     read_document."""
-    root, _ = parse(dump(dict(values)), name, os.getcwd(), lines=False)
+    plain = {str(key): yaml_value(value, str(key)) for key, value in values.items()}
+    root, _ = parse(dump(plain), name, os.getcwd(), lines=False)
     document = Document(name, root)
     _lay_over(document, sets, flags or {})
     return document
@@ -103,10 +104,18 @@ def _kind(node: Node) -> str:
     return node.text() if len(node.text()) < 40 else tr("text")
 
 
-def _lay_over(document: Document, sets: Sets, flags: Mapping[str, tuple[str, object]]) -> None:
+def typed_of(sets: Sets) -> dict[str, tuple[str, object]]:
+    """Dotted key -> (where it was given, its value). A section given as a whole, `train: {epochs: 2}`, sets the keys it
+    names, `train.epochs`, and leaves the recipe's others; the value of a key is replaced, a mapping too
+    (`train.optimizer`). Raises UsageError (not KEY=VALUE), RecipeError (a value that YAML cannot say)."""
     typed: dict[str, tuple[str, object]] = {}
     if isinstance(sets, Mapping):
-        typed, sets = {key: ("sets", value) for key, value in sets.items()}, ()
+        for key, value in ((str(name), yaml_value(given, str(name))) for name, given in sets.items()):
+            if isinstance(value, dict) and "." not in key:
+                typed |= {f"{key}.{name}": ("sets", inner) for name, inner in value.items()}
+            else:
+                typed[key] = ("sets", value)
+        return typed
     for text in [sets] if isinstance(sets, str) else sets:
         key, equals, written = text.partition("=")
         key = key.strip()
@@ -114,17 +123,35 @@ def _lay_over(document: Document, sets: Sets, flags: Mapping[str, tuple[str, obj
             raise UsageError(
                 tr("--set takes KEY=VALUE, got {text!r}", text=text), todo=tr("for example --set model.hidden_size=64")
             )
-        typed[key] = ("--set", written)
+        whole = None if "." in key else _typed("--set", written).content
+        if isinstance(whole, dict):
+            typed |= {f"{key}.{name}": ("--set", _text(inner)) for name, inner in whole.items()}
+        else:
+            typed[key] = ("--set", written)
+    return typed
+
+
+def _text(node: Node) -> str:
+    """The value as it would be typed after --set."""
+    return node.raw if node.raw is not None else flow_text(node.value())
+
+
+def _lay_over(document: Document, sets: Sets, flags: Mapping[str, tuple[str, object]]) -> None:
+    typed = typed_of(sets)
     for key, (flag, value) in flags.items():
         if key in typed and typed[key][1] != str(value):
             raise UsageError(
                 tr("{flag} and --set {key} are both given", flag=flag, key=key), todo=tr("omit one of them")
             )
-        typed[key] = (flag, value)
+        typed[key] = (flag, yaml_value(value, key))
     for key, (where, value) in typed.items():
         _put(document, key, where, value)
         document.typed.append(key)
-    _other_source(document, {key: where for key, (where, value) in typed.items() if value not in (None, "null", "~")})
+    _other_source(document, {key: where for key, (where, value) in typed.items() if not _is_null(value)})
+
+
+def _is_null(value: object) -> bool:
+    return value is None or (isinstance(value, str) and value in ("null", "~"))
 
 
 def _other_source(document: Document, typed: Mapping[str, str]) -> None:
@@ -163,8 +190,6 @@ def _put(document: Document, key: str, where: str, value: object) -> None:
 def _typed(where: str, value: object) -> Node:
     """A node from the command line: parsed as YAML, and kept verbatim for text fields unless --set has it in quotes."""
     folder = os.getcwd()
-    if isinstance(value, Path):
-        value = str(value)
     if isinstance(value, Verbatim) or not isinstance(value, str):
         node, _ = parse(flow_text(value), where, folder, lines=False)
         return replace(node, raw=str(value)) if isinstance(value, Verbatim) else node

@@ -8,14 +8,17 @@ with a million nested brackets or aliases that multiply is refused before memory
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import date
+from enum import Enum
+from os import PathLike, fspath
 from typing import Any, NoReturn
 
 import yaml
 
 from rnncli.errors import Fault, RecipeError
-from rnncli.locale import tr
+from rnncli.locale import tr, trn
 from rnncli.records import Json
 from rnncli.starters import MAX_BYTES
 
@@ -291,6 +294,31 @@ class Verbatim(str):
 
 _Dumper.add_representer(str, _text_node)
 _Dumper.add_representer(Verbatim, lambda dumper, text: _text_node(dumper, str(text)))
+
+
+def yaml_value(value: object, key: str) -> object:
+    """A Python value as YAML can say it: numpy's and torch's numbers and arrays as plain ones, a path as its text.
+
+    key: dotted, for the message. Raises RecipeError: YAML cannot say it.
+    """
+    if value is None or type(value) in (bool, int, float, str) or isinstance(value, Verbatim | date):
+        return value
+    if isinstance(value, Mapping):
+        return {str(name): yaml_value(inner, f"{key}.{name}" if key else str(name)) for name, inner in value.items()}
+    if isinstance(value, PathLike):
+        return fspath(value)
+    array = getattr(value, "tolist", None)
+    plain = array() if callable(array) else value.value if isinstance(value, Enum) else value
+    if type(plain) is not type(value):
+        return yaml_value(plain, key)
+    for kind in (int, float, str):
+        if isinstance(value, kind):  # of a subclass
+            return kind(value)
+    if isinstance(value, Sequence) and not isinstance(value, bytes | bytearray):
+        return [yaml_value(inner, f"{key}[{n}]") for n, inner in enumerate(value)]
+    what = tr("a recipe cannot hold a value of type {kind}", kind=type(value).__name__)
+    fault = Fault("", key, what, tr("give a number, a text, true or false, or a list or dict of them"))
+    raise RecipeError(trn("{n} error in the recipe", "{n} errors in the recipe", n=1), [fault])
 
 
 def dump(values: Mapping[str, object]) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rnncli.device import usable_cores
 from rnncli.locale import tr, trn
+from rnncli.recipe.parse import flow_text
 from rnncli.recipe.show import labels_of
 from rnncli.records import Column, Commands, Entry, Json, Message, Page, Record, Table
 from rnncli.render.numbers import number
@@ -276,8 +277,10 @@ def command(name: str, plan: Plan, settings: Mapping[str, str]) -> str:
     words = ["rnncli", name, plan.target]
     for text in (*plan.sets, *(f"{key}={value}" for key, value in settings.items())):
         words += ["--set", text]
-    for flag, value in plan.flags.values():
-        if flag not in ("--grid", "--search"):
+    for key, (flag, value) in plan.flags.items():
+        if flag in ("sets", "data"):  # of a call
+            words += ["--set", f"{key}={value if isinstance(value, str) else flow_text(value)}"]
+        elif flag not in ("--grid", "--search"):
             words += [flag, str(value)]
     return shlex.join(words)
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from math import prod
 
 from rnncli.errors import Fault, RecipeError, UsageError
 from rnncli.locale import tr
-from rnncli.recipe.parse import flow_text
+from rnncli.recipe.document import typed_of
+from rnncli.recipe.parse import flow_text, yaml_value
 from rnncli.recipe.show import labels_of, leaves, plain
 from rnncli.records import Json
 from rnncli.tasks import Recipe, load_recipe
@@ -95,8 +96,8 @@ def make_plan(
     sets: Sequence[str],
     flags: Flags,
     *,
-    grid: Sequence[str] | Mapping[str, Sequence[object]] = (),
-    search: Sequence[str] | Mapping[str, str | Sequence[object]] = (),
+    grid: Sequence[str] | Mapping[str, Iterable[object]] = (),
+    search: Sequence[str] | Mapping[str, str | Iterable[object]] = (),
     seeds: int = 1,
     match_params: int | None = None,
     trials: int | None = None,
@@ -120,7 +121,7 @@ def make_plan(
         raise UsageError(tr("--trials requires --search"), todo=tr("a grid runs every combination"))
     values = {key: grid_values(key, given) for key, given in _by_key("--grid", grid).items()}
     spaces = {key: parse_space(key, given) for key, given in _by_key("--search", search).items()}
-    typed = {text.partition("=")[0].strip() for text in sets} | set(flags)
+    typed = set(typed_of(sets)) | set(flags)
     _check_keys([*values, *spaces], typed, match_params)
     option, n_trials = ("--grid", 0) if values else ("--search", 50 if trials is None else trials)
     alone = {key: (option, value) for key, value in _ALONE.items() if key not in typed and key not in values | spaces}
@@ -136,7 +137,7 @@ def make_plan(
     return replace(plan, base=base, seeds=tuple(range(began, began + seeds)))
 
 
-Given = str | Sequence[object]  # the values of a key: as typed, or one by one
+Given = str | Iterable[object]  # the values of a key: as typed, or one by one
 
 
 def _by_key(option: str, texts: Sequence[str] | Mapping[str, Given]) -> Mapping[str, Given]:
@@ -220,8 +221,11 @@ def grid_values(key: str, given: Given) -> tuple[str, ...]:
     if isinstance(given, str):
         text, parts = given, [part.strip() for part in _split(given)]
     else:
-        parts = [value if isinstance(value, str) else flow_text(value) for value in given]
+        plain = [yaml_value(value, key) for value in given]
+        parts = [value if isinstance(value, str) else flow_text(value) for value in plain]
         text = ",".join(parts)
+    if not parts:
+        raise UsageError(tr("{key} has an empty list of values", key=key), todo=tr("give one or more values"))
     if not all(parts):
         raise UsageError(
             tr("{key} has an empty value in {text!r}", key=key, text=text), todo=tr("separate values by commas: a,b,c")

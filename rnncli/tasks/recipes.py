@@ -34,7 +34,8 @@ def load_recipe(
 ) -> Recipe:
     """Load and validate the recipe `target`: a packaged name, a path to a YAML file, or its values as nested dicts.
 
-    sets: dotted key -> value, `{"model.cell": "gru"}`, or `a.b=value` texts, as after --set. flags: dotted key -> (the
+    sets: dotted key -> value, `{"model.cell": "gru"}`, or `a.b=value` texts, as after --set; of a section given as a
+    whole, `{"model": {"cell": "gru"}}`, only the keys named are set, each to its whole value. flags: dotted key -> (the
     flag as typed, value). Raises RecipeError with all errors, UsageError (unknown name), DataError (a file that cannot
     be read). Reads no data, imports no torch.
 
