@@ -255,7 +255,7 @@ def _series_legend(record: Series, view: View, braille: bool) -> list[Line]:
         lines.append([(mark, curve_colour(k)), (name, ""), (view.fit(last), "note")])
     for label, x in record.marks.items():
         name = f"{clip(view.fit(label), room)}  "
-        lines.append([(view.fit("│")[0] + " ", "rule"), (name, ""), (short(x), "note")])
+        lines.append([(view.fit("│")[0] + " ", "rule"), (name, ""), ("" if record.ticks else short(x), "note")])
     return lines
 
 

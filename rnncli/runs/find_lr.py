@@ -84,13 +84,17 @@ def range_test(job: Job, updates: int = STEPS) -> RangeTest:
             continue
         rates.append(rate)
         losses.append((float(state.total) - total) / (state.count - count))
-        if fmean(losses[-WINDOW:]) > APART * min(losses):
+        means = _smoothed(losses)
+        if means[-1] > APART * min(means):
             ended = tr("the loss is {n} times the lowest", n=f"{APART:g}")
             break
     if not losses:
         require_an_update(job, state)
-    means = [fmean(losses[max(0, i - WINDOW) : i + WINDOW + 1]) for i in range(len(losses))]
-    return RangeTest(rates, means, ended)
+    return RangeTest(rates, _smoothed(losses), ended)
+
+
+def _smoothed(losses: Sequence[float]) -> list[float]:
+    return [fmean(losses[max(0, i - WINDOW) : i + WINDOW + 1]) for i in range(len(losses))]
 
 
 def _steps(job: Job) -> Iterator[tuple[bool, list[Batch]]]:
@@ -115,8 +119,17 @@ def find_lr(job: Job, command: str) -> Page:
     todo: list[Record] = []
     if found.steepest is not None and found.suggested is not None:
         rows.insert(0, [tr("steepest decrease of the loss"), found.rates[found.steepest], found.losses[found.steepest]])
-        marks = {tr("suggested"): math.log10(found.suggested)}
-        todo = [Commands(tr("next"), [(f"{command} --lr {found.suggested:.1g}", tr("try it"))])]
+        rate = f"{found.suggested:.1g}"  # the one number: of the mark, the sentence and the command
+        marks = {tr("suggested: {rate}", rate=rate): math.log10(float(rate))}
+        rule = tr(
+            "suggested: {rate}, a third of the rate of the steepest decrease but at most a tenth of that of the lowest "
+            "loss, rounded",
+            rate=rate,
+        )
+        todo = [
+            Message(rule, "note"),
+            Commands(tr("next"), [(f"{command} --lr {rate}", tr("try it"))]),
+        ]
     columns = (
         Column("what", "", "text"),
         Column("lr", tr("learning rate"), "number"),
@@ -126,10 +139,11 @@ def find_lr(job: Job, command: str) -> Page:
         "range",
         [math.log10(rate) for rate in found.rates],
         {tr("loss"): found.losses},
-        tr("log10 of the learning rate"),
+        tr("{axis}, log scale", axis=tr("learning rate")),
         tr("loss"),
         tr("loss while the learning rate grows from {low:g} to {high:g}", low=LOWEST, high=HIGHEST),
         marks=marks,
+        ticks=[f"{rate:.2g}" for rate in found.rates],
     )
     ends = found.ended or tr("all {n} steps done", n=STEPS)
     shown = [*page.records, curve, Table("rates", columns, rows), Message(tr("ended: {why}", why=ends), "note"), *todo]

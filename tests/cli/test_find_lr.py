@@ -64,6 +64,24 @@ def test_it_ends_where_the_loss_grows(typed: Typed) -> None:
     assert not Path("runs").exists()
 
 
+def test_chart_mark_sentence_and_command_agree(typed: Typed) -> None:
+    """The chart ends where the test ended, at 4 times its lowest loss, and one rate is suggested everywhere."""
+    words = [word for text in BARE for word in ("--set", text)]
+    page = json.loads(typed("train", "names", "--find-lr", "--json", *words)[1])
+    (curve,) = page["series"]
+    (losses,) = curve["lines"].values()
+    assert losses[-1] > 4 * min(losses)
+    ((mark, place),) = curve["marks"].items()
+    rate = mark.removeprefix("suggested: ")
+    assert float(rate) == pytest.approx(10**place)
+    steepest, lowest = (row["lr"] for row in page["rows"][:2])
+    assert rate == f"{min(steepest / 3, lowest / 10):.1g}"
+    assert float(curve["ticks"][-1]) == pytest.approx(10 ** curve["x"][-1], rel=0.05)
+    screen = " ".join(typed("train", "names", "--find-lr", *words)[1].split())
+    assert f"suggested: {rate}, a third of the rate of the steepest decrease" in screen
+    assert f"--lr {rate} try it" in screen
+
+
 def test_a_rate_that_makes_no_numbers_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rnncli.runs.find_lr.HIGHEST", 1e30)
     monkeypatch.setattr("rnncli.runs.find_lr.APART", math.inf)
