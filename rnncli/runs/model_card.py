@@ -198,4 +198,4 @@ def _is_number(value: object) -> bool:
 
 
 def _cell(value: object) -> str:
-    return f"{value:.4f}" if isinstance(value, int | float) else ""
+    return f"{value:.4f}" if isinstance(value, int | float) else str(value or "")  # "inf"

@@ -91,7 +91,7 @@ class Writer:
 
     def finish(self, state: TrainState, result: Json) -> None:
         """Write the result and its weights, and seal the logs."""
-        self.manifest.write({WEIGHTS: self._weights(state), "result.json": json.dumps(result, indent=1)})
+        self.manifest.write({WEIGHTS: self._weights(state), "result.json": json.dumps(strict(result), indent=1)})
         self.manifest.seal(name for name in LOGS if (self.folder / name).exists())
 
     def _append(self, name: str, values: Mapping[str, Json]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import replace
-from math import exp, log
+from math import exp, inf, log
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
@@ -306,7 +306,11 @@ def _prompt(sample: Sample, fitted: Fitted) -> str:
 def _as_metrics(nats: float, part: Part) -> Metrics:
     """nats: mean loss per token. bits: per character of the text, even if tokens are words."""
     tokens_per_character = len(part.ids) / max(1, part.characters)
-    return {"loss": nats, "perplexity": exp(min(nats, 700.0)), "bits": nats / log(2) * tokens_per_character}
+    try:
+        perplexity = exp(nats)
+    except OverflowError:
+        perplexity = inf
+    return {"loss": nats, "perplexity": perplexity, "bits": nats / log(2) * tokens_per_character}
 
 
 def _start(vocab: Vocab) -> list[str]:

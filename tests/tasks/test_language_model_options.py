@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from rnncli.names import CELLS
 from rnncli.nn.heads import PerStep, Tied
 from rnncli.nn.model import SequenceModel
 from rnncli.runs.evaluation import evaluate
+from rnncli.runs.export import export
 from rnncli.runs.open import open_run
 from rnncli.runs.summary import metrics_table
 from rnncli.tasks import Recipe, load_recipe
@@ -141,6 +143,22 @@ def _trained_once(made: Recipe) -> list[float]:
     torch.manual_seed(0)
     scores = job.model.train()(batch).scores
     return [*(x for w in job.model.parameters() for x in w.flatten().tolist()), *scores.flatten().tolist()]
+
+
+def test_a_perplexity_beyond_the_largest_number_is_infinite(tmp_path: Path) -> None:
+    """Not exp(700). Every file stays JSON, where infinity is text, and what reads it reads infinity."""
+    run = rnncli.train(
+        recipe(tmp_path / "a.txt", train={"lr": 1e6, "best_by": "perplexity"}), out=str(tmp_path / "run")
+    )
+    files = [(run.folder / name).read_text() for name in ("metrics.jsonl", "result.json")]
+    for found in (json.loads(text, parse_constant=pytest.fail) for text in files):
+        metrics = found.get("validation", found.get("metrics"))
+        assert metrics["loss"] > 710  # the logarithm of the largest float64 is 709.8
+        assert metrics["perplexity"] == "inf"
+    assert evaluate(run).metrics["perplexity"] == math.inf
+    assert "perplexity inf" in repr(run)
+    export(run, str(tmp_path / "out"))
+    assert "| inf |" in (tmp_path / "out" / "MODEL_CARD.md").read_text()
 
 
 def test_dynamic_evaluation_against_the_loop_written_out(tmp_path: Path) -> None:
