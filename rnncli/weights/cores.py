@@ -18,7 +18,7 @@ from rnncli.errors import DataError, UsageError
 from rnncli.locale import tr, trn
 from rnncli.names import Option, OptionValue, option_text
 from rnncli.weights.rebuild import rebuild
-from rnncli.weights.record import NONE, Given, Record, given_of
+from rnncli.weights.record import Given, RecordedCell, given_of
 
 _PLACE = re.compile(r"^(?:_l(?P<layer>\d+)(?P<reverse>_reverse)?)?$")
 
@@ -45,7 +45,7 @@ def find_cores(
     options: Mapping[str, object] = {},
     name: str | None = None,
     where: str = "",
-    record: Record = NONE,
+    record: Mapping[str, RecordedCell] = {},
 ) -> list[FoundCore]:
     """All recurrent cores among named tensors, one per prefix of a cell's parameters; with `name`, only that one.
 
@@ -73,7 +73,7 @@ def find_cores(
         if name is None or name == prefix or name not in parts:
             others = _not_understood(tensors, prefix, parts, pattern)
             notes = [note for full, note in rebuilt.items() if full.startswith(f"{prefix}." if prefix else "")]
-            given = given_of(cell, nonlinearity, options, record.cells.get(prefix), record.ours)
+            given = given_of(cell, nonlinearity, options, record.get(prefix))
             core = _core(prefix, part, given, where)
             left_out = _left_out(prefix, others, cell, where)
             cores.append(FoundCore(prefix, core.spec, core.state, [*notes, *core.unknown, *left_out]))
@@ -221,7 +221,7 @@ def _core(prefix: str, part: Mapping[str, Tensor], given: Given, where: str) -> 
         )
     unknown += unasked
     for name, option in CELLS[found].options.items():
-        if name not in options and (option.choices or (given.ours and _changes_only_the_function(one, name))):
+        if option.choices and name not in options:
             text = option_text(option.default)
             unknown.append(
                 tr("{name} is not recorded in this file: assuming {value}; use --set model.{name}=VALUE otherwise",
@@ -229,15 +229,6 @@ def _core(prefix: str, part: Mapping[str, Tensor], given: Given, where: str) -> 
             )  # fmt: skip
     state, notes = whole(spec, part, place)
     return FoundCore(prefix, spec, state, [*unknown, *notes])
-
-
-def _changes_only_the_function(spec: CoreSpec, name: str) -> bool:
-    """Whether the same weights compute something else, in evaluation, with another value of this option."""
-    default = CELLS[spec.cell].options[name].default
-    if not isinstance(default, bool | float):
-        return False
-    other = replace(spec, options=(*spec.options, (name, not default if isinstance(default, bool) else 0.5)))
-    return other.in_evaluation != spec and other.all_shapes() == spec.all_shapes()
 
 
 def chosen_nonlinearity(cell: str, given: str | None) -> tuple[str, list[str]]:

@@ -21,7 +21,7 @@ from rnncli.records import json_object
 from rnncli.version import __version__
 from rnncli.weights.read import utf8_path
 
-KEY = "rnncli"  # in version 0.1 its text is the version
+KEY = "rnncli"  # its text is the version if there is nothing to record
 
 
 @dataclass(frozen=True)
@@ -33,42 +33,34 @@ class RecordedCell:
     options: Mapping[str, OptionValue]
 
 
-@dataclass(frozen=True)
-class Record:
-    """cells: by the core's path in the model. ours: whether rnncli wrote the file; torch's own modules have no
-    options, so their files need none."""
-
-    cells: Mapping[str, RecordedCell]
-    ours: bool
-
-
-NONE = Record({}, False)
-
-
 def metadata_of(model: nn.Module) -> dict[str, str]:
-    """The metadata that records the cores of a model, as in evaluation."""
+    """The metadata that records the cores of a model, as in evaluation.
+
+    Cores of torch's classes with tanh, the default without a record, are left out: the files of such models are those
+    of version 0.1, to the last byte.
+    """
     specs = {path: spec.in_evaluation for path, spec in cores_of(model).items()}
     cores = {
         path: {"cell": spec.cell, "nonlinearity": spec.nonlinearity, "options": dict(spec.options)}
         for path, spec in specs.items()
+        if spec.torch_class is None or spec.nonlinearity != "tanh"
     }
-    return {KEY: json.dumps({"version": __version__, "cores": cores})}
+    return {KEY: json.dumps({"version": __version__, "cores": cores}) if cores else __version__}
 
 
-def read_record(path: str) -> Record:
-    """What a readable weight file records; nothing if it is not a .safetensors file. Raises DataError: damaged, or a
-    cell that is not installed."""
+def read_record(path: str) -> dict[str, RecordedCell]:
+    """What a readable weight file records, by the core's path in the model; nothing if it is not a .safetensors file.
+    Raises DataError: damaged, or a cell that is not installed."""
     if not path.endswith(".safetensors"):
-        return NONE
+        return {}
     try:
         with utf8_path(Path(path)) as name, safe_open(name, framework="pt") as file:
             metadata: Mapping[str, str] = file.metadata() or {}
         text = metadata.get(KEY, "")
         found = json_object(json.loads(text)).get("cores", {}) if text.startswith("{") else {}
-        cells = {core: _recorded(json_object(value), path) for core, value in json_object(found).items()}
+        return {core: _recorded(json_object(value), path) for core, value in json_object(found).items()}
     except (SafetensorError, OSError, KeyError, TypeError, ValueError, RecursionError, UsageError) as error:
         raise DataError(tr("the cells that this file records cannot be read: {why}", why=error), where=path) from error
-    return Record(cells, KEY in metadata or "recipe_sha256" in metadata)  # a run's, and an export's
 
 
 def _recorded(value: Mapping[str, object], path: str) -> RecordedCell:
@@ -87,21 +79,20 @@ def _recorded(value: Mapping[str, object], path: str) -> RecordedCell:
 
 class Given(NamedTuple):
     """What is known of a core besides its tensors: from the user, or recorded in the file. options: those that are
-    known. ours: whether rnncli wrote the file. recorded: whether the file says it."""
+    known. recorded: whether the file says it."""
 
     cell: str | None
     nonlinearity: str | None
     options: Mapping[str, object]
-    ours: bool
     recorded: bool
 
 
 def given_of(
-    cell: str | None, nonlinearity: str | None, options: Mapping[str, object], known: RecordedCell | None, ours: bool
+    cell: str | None, nonlinearity: str | None, options: Mapping[str, object], known: RecordedCell | None
 ) -> Given:
     """What the user says and what the file records. Raises UsageError: they contradict each other."""
     if known is None:
-        return Given(cell, nonlinearity, options, ours, False)
+        return Given(cell, nonlinearity, options, False)
     if cell not in (None, known.cell):
         raise UsageError(tr("according to the file this core is a {cell}", cell=known.cell), where="--cell")
     if nonlinearity not in (None, known.nonlinearity):
@@ -113,4 +104,4 @@ def given_of(
         if value != known.options[name]:
             text = option_text(known.options[name])
             raise UsageError(tr("according to the file {name} is {value}", name=name, value=text), where="--set")
-    return Given(known.cell, known.nonlinearity, known.options, ours, True)
+    return Given(known.cell, known.nonlinearity, known.options, True)

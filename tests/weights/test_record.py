@@ -78,17 +78,13 @@ def test_an_export_and_a_run_record_their_cells(tmp_path: Path) -> None:
         assert not found.unknown
 
 
-def test_what_a_file_of_ours_does_not_record_is_said(tmp_path: Path) -> None:
+def test_a_cell_of_torch_needs_no_record(tmp_path: Path) -> None:
+    """The file is that of version 0.1."""
     spec = CoreSpec("gru", "tanh", 3, 4)
-    _written(tmp_path / "ours.safetensors", spec, {"rnncli": "0.1"})
-    _written(tmp_path / "torch.safetensors", spec, {"format": "pt"})
-    said = "{} is not recorded in this file: assuming {}; use --set model.{}=VALUE otherwise"
-    assert list(_opened(tmp_path / "ours.safetensors").unknown) == [
-        said.format("reset_after", "true", "reset_after"),
-        said.format("zoneout", "0.0", "zoneout"),
-    ]
-    assert not _opened(tmp_path / "torch.safetensors").unknown  # nn.GRU has no such options
-    found = _opened(tmp_path / "ours.safetensors", options={"reset_after": False, "zoneout": 0.5})
+    assert metadata_of(Model(spec)) == {"rnncli": rnncli.__version__}
+    _written(tmp_path / "w.safetensors", spec)
+    assert not _opened(tmp_path / "w.safetensors").unknown
+    found = _opened(tmp_path / "w.safetensors", options={"reset_after": False, "zoneout": 0.5})
     assert (dict(found.spec.options), list(found.unknown)) == ({"reset_after": False, "zoneout": 0.5}, [])
 
 
