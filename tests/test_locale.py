@@ -6,6 +6,7 @@ from __future__ import annotations
 import ast
 import gettext
 import os
+import re
 import shutil
 import string
 import subprocess
@@ -25,7 +26,7 @@ from rnncli import locale, names, tasks, views
 from rnncli.cells import CELLS
 from rnncli.cli import help as help_texts
 from rnncli.cli import make_app, usage
-from rnncli.locale import english, speaking, tr, trn
+from rnncli.locale import english, sentences, speaking, tr, trn
 from rnncli.locale.po import compiled
 from rnncli.starters import comments, packaged_recipes, recipe_folder, recipe_text
 from tests import warm
@@ -156,8 +157,7 @@ def through_variables() -> set[str]:
     found |= {text for name in CELLS for text in CELLS[name].about.values()}
     found |= {"faster", "slower", "inconclusive", "withdrawn", "calls", "products", "elements"}
     for name in tasks.task_names():
-        task = tasks.load_task(name)
-        found |= {*task.METRICS, getattr(task, "COUNTED", "steps")}
+        found |= set(tasks.load_task(name).METRICS)
     for _, tree in modules():
         for call in calls(tree, "Expected"):
             found.add(of_kind(str, of_kind(ast.Constant, call.args[0]).value))
@@ -261,6 +261,26 @@ def test_chinese_is_chinese_and_fits_gbk() -> None:
             assert theirs.encode("gbk"), text
         if text in forms:  # a line of YAML, an equation, a command, a name of the field
             assert set(":=") & set(text) or text in {"torch", "feedforward", "! bf16", "rnncli predict RUN {file}"}
+
+
+def test_chinese_has_one_word_and_one_form() -> None:
+    """The word for loading, the ellipsis of what is being done, and no blank between sentences."""
+    for key, forms in translations("zh").items():
+        text = key if isinstance(key, str) else key[1]
+        for theirs in forms:
+            assert not re.search("。 |……", theirs), text
+            assert not theirs.startswith("正在") or text.endswith(" ...") == theirs.endswith(" ..."), text
+            assert not text.startswith("loading ") or theirs.startswith("正在加载 "), text
+
+
+def test_sentences_one_after_the_other() -> None:
+    english_ones = [sentences(["One. Two.", "Three."]), sentences(["One."]), sentences([])]
+    assert english_ones == ["One. Two. Three.", "One.", ""]
+    with speaking("zh"):
+        ours = sentences([tr("In n both are needed: r multiplies b_hn but not b_in."), tr("gates: --full"), "c"])
+    assert "。" in ours
+    assert " " not in ours.partition("。")[2][:1]
+    assert ours.english == "In n both are needed: r multiplies b_hn but not b_in. gates: --full c"
 
 
 def test_a_text_knows_its_english() -> None:

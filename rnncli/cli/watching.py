@@ -38,7 +38,7 @@ class Lines:
         self.pending: Progress | None = None
         self.best = 0  # the best epoch so far
         self.shown: set[int] = set()
-        self.counted = job.task.COUNTED  # unit of the speed
+        self.per_second = {"steps": tr("steps/s"), "tokens": tr("tokens/s"), "rows": tr("rows/s")}[job.task.COUNTED]
 
     def __call__(self, progress: Progress) -> None:
         if progress.event == "step":
@@ -71,7 +71,7 @@ class Lines:
         return {
             tr("epoch"): str(progress.epoch),
             tr("loss"): number(progress.loss),
-            tr("{what}/s", what=tr(self.counted)): f"{speed:,.0f}",
+            self.per_second: f"{speed:,.0f}",
         }
 
     def _line(self, progress: Progress) -> None:

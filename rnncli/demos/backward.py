@@ -26,7 +26,7 @@ from rnncli.demos.shaped import places_in
 from rnncli.demos.user_values import File
 from rnncli.demos.written import Term
 from rnncli.errors import UsageError
-from rnncli.locale import tr
+from rnncli.locale import sentences, tr
 from rnncli.render.boxes import factor
 from rnncli.replay import Trace, exact_copy, run_reference
 from rnncli.replay.rounding import Found, checked, function_rounding, most_apart, unit
@@ -80,7 +80,8 @@ def explanations(net: Network, trace: Trace, shown: Shown) -> tuple[list[records
         "L is the sum of the last h, so dL/dh_{t} = 1 for every unit. a_t is the argument of the nonlinearity.", t=last
     )
     if chain.first:
-        text += " " + tr("Steps before {t} are omitted, as if h_{s} were given.", t=chain.first, s=chain.first - 1)
+        more = tr("Steps before {t} are omitted, as if h_{s} were given.", t=chain.first, s=chain.first - 1)
+        text = sentences([text, more])
     return [records.Message(text, name="loss"), *tables], checked(
         "backward-by-hand", tr("these gradients equal autograd's"), *chain.differences()
     )

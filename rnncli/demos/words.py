@@ -7,7 +7,7 @@ from rnncli.cells import CELLS, REGULARIZERS
 from rnncli.demos.network import Network, is_linear
 from rnncli.demos.proofs import Memory, linear_parameters
 from rnncli.demos.settings import WRITTEN, Settings, Shown, characters_of
-from rnncli.locale import tr, trn
+from rnncli.locale import sentences, tr, trn
 from rnncli.render.numbers import number
 from rnncli.render.symbols import token
 
@@ -148,7 +148,7 @@ def proof_words(net: Network, memory: Memory | None) -> records.Message:
                 moved=number(memory.moved),
             )
         )
-    return records.Message(" ".join(found), name="meaning")
+    return records.Message(sentences(found), name="meaning")
 
 
 def explain_words(net: Network) -> records.Message:

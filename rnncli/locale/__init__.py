@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from gettext import GNUTranslations
@@ -116,6 +116,14 @@ def trn(one: str, many: str, /, *, n: int, **values: object) -> str:
     if _language == "en":
         return english_form.format(**values)
     return _filled(_translations(_language).ngettext(one, many, n), english_form, values)
+
+
+def sentences(parts: Iterable[str]) -> Text:
+    """Sentences one after the other: after a full stop of Chinese there is no blank."""
+    parts = list(parts)
+    found = Text(" ".join(parts).replace("。 ", "。"))
+    found.english = " ".join(map(english, parts))
+    return found
 
 
 def _filled(theirs: str, ours: str, values: dict[str, object]) -> Text:

@@ -174,7 +174,7 @@ def _figures(runs: Sequence[RunSummary], names: Sequence[str]) -> Table:
     metrics = list(dict.fromkeys(name for run in runs for name in run.metrics))
     columns = [
         Column("run", tr("run"), "text"),
-        Column("on", tr("on"), "text", optional=True),
+        Column("on", tr("evaluated on"), "text", optional=True),
         *(Column(metric, metric) for metric in metrics),
         Column("epochs", tr("epochs"), "text"),
         Column("seconds", tr("time"), "seconds"),

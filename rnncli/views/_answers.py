@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from rnncli.locale import tr, trn
+from rnncli.locale import sentences, tr, trn
 from rnncli.records import Column, Entry, Message, Table
 from rnncli.render.numbers import number
 from rnncli.views._show import Part, table_of
@@ -76,7 +76,7 @@ def _each(subject: Subject, names: Sequence[str], before: Tensor, after: Tensor)
             d=number(float(apart.max())), t=int(apart.argmax()),
         )  # fmt: skip
     if len(before) != len(after):
-        text += " " + tr("It writes {n} tokens instead of {m}.", n=len(after), m=len(before))
+        text = sentences([text, tr("It writes {n} tokens instead of {m}.", n=len(after), m=len(before))])
     # output steps are input steps, unless a decoder reads what is given
     labels = None if "given" in subject.batch.extra else subject.input_labels(most)
     parts: list[Part] = [(Column("t", "t", "count"), range(most))]

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from rnncli.cells import CELLS
 from rnncli.errors import UsageError
-from rnncli.locale import tr
+from rnncli.locale import sentences, tr
 from rnncli.records import Check, Checks, HeatMap, Message, Record
 from rnncli.replay import CoreTrace, run_core, trace
 from rnncli.replay.rounding import apart
@@ -54,7 +54,7 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
         said.append(
             tr("The single example is repeated {n} times as a batch, to reveal leaks between rows.", n=batch.size)
         )
-    records.append(Message(" ".join(said), "note", name="about"))
+    records.append(Message(sentences(said), "note", name="about"))
     checks: list[Check] = []
     before = subject.trace() if batch is subject.batch else trace(subject.model, batch)
     after = trace(subject.model, changed, check=False)
