@@ -17,6 +17,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import inf
+from operator import index
+from typing import Any
 
 from rnncli.locale import tr
 
@@ -80,6 +83,26 @@ def reject_unused(flag: str, given: object, others: Mapping[str, object]) -> Non
             raise UsageError(
                 tr("{other} has no effect with {flag}", flag=flag, other=name), todo=tr("omit {other}", other=name)
             )
+
+
+def checked_number(name: str, value: Any, least: float = -inf, most: float = inf, *, whole: bool = True) -> Any:
+    """An option's value as a plain int or float; None if it is not given. Raises UsageError for what the command line
+    would not take: not a number, or out of range."""
+    if value is None:
+        return None
+    try:
+        number = index(value) if whole else float(value)
+        if isinstance(value, str | bytes) or number != number:
+            raise ValueError
+    except (TypeError, ValueError, RuntimeError, OverflowError):  # RuntimeError: a tensor of several
+        expected = tr("an integer") if whole else tr("a number")
+        raise UsageError(
+            tr("{name} takes {expected}, got {value!r}", name=name, expected=expected, value=value)
+        ) from None
+    limit = f">= {least}" if number < least else f"<= {most}" if number > most else ""
+    if limit:
+        raise UsageError(tr("{name} takes a number {limit}, got {value!r}", name=name, limit=limit, value=value))
+    return number
 
 
 class DataError(RnncliError):

@@ -148,7 +148,11 @@ def _steps(given: Steps | None) -> str | None:
 
 
 def _units(given: Units | None) -> str | None:
-    return given if given is None or isinstance(given, str) else ",".join(map(str, given))
+    if given is None or isinstance(given, str):
+        return given
+    from rnncli.views._options import units_of
+
+    return ",".join(map(str, units_of(given)))
 
 
 def _file(given: str | PathLike[str] | Mapping[str, Any] | None) -> tuple[File | None, str | None]:

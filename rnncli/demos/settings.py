@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields, replace
 
 from rnncli import names
 from rnncli.cells import CoreSpec, checked_options
-from rnncli.errors import RecipeError, UsageError
+from rnncli.errors import RecipeError, UsageError, checked_number
 from rnncli.locale import tr
 from rnncli.names import OptionValue, option_text
 from rnncli.recipe.parse import parse
@@ -52,6 +52,7 @@ class Settings:
     def __post_init__(self) -> None:
         for name in _SIZES:
             n, flag = getattr(self, name), option(name)
+            object.__setattr__(self, name, checked_number(flag, n))
             if n < 1:
                 raise UsageError(tr("{option} is {n}, but must be at least 1", option=flag, n=n))
             if n > _MOST:
@@ -72,6 +73,7 @@ class Settings:
         object.__setattr__(self, "options", spec.options)
         for name, what in names.CELLS[self.cell].fits(spec.all_options, self.hidden_size).items():
             raise UsageError(what, where=f"--set {name}")
+        object.__setattr__(self, "seed", checked_number("--seed", self.seed))
         if not -(2**63) <= self.seed < 2**64:
             raise UsageError(tr("--seed does not fit in 64 bits"))
 
@@ -181,6 +183,11 @@ class Shown:
     layer: int | None = None
     direction: str | None = None
     walking: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "tolerance", checked_number("--tolerance", self.tolerance, 0, whole=False))
+        for name in ("step", "unit", "layer"):
+            object.__setattr__(self, name, checked_number(f"--{name}", getattr(self, name), 0))
 
 
 def typed_options(sets: Sequence[str], cells: Sequence[str]) -> dict[str, object]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rnncli import views
-from rnncli.errors import UsageError
+from rnncli.errors import UsageError, checked_number
 from rnncli.files import write_errors, write_output
 from rnncli.locale import tr
 from rnncli.pages import web_page
@@ -33,6 +33,7 @@ def write_report(
     Raises UsageError (unknown view, a weight file, an existing file that is not a report), Missing (the extra),
     CannotWrite.
     """
+    samples = checked_number("--samples", samples, 1, 100)
     file = out or DEFAULT
     _not_somebody_elses(file)
     for name in view_names:

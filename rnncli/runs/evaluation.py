@@ -6,7 +6,7 @@ import operator
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, SupportsFloat
 
 import torch
 
@@ -146,7 +146,7 @@ def evaluate(
         )
     if split is not None and data is not None:
         raise UsageError(tr("new data is not split: it is evaluated whole"), where="--split", todo=tr("omit --split"))
-    if dynamic is not None and not 0 < dynamic < float("inf"):
+    if dynamic is not None and not (isinstance(dynamic, SupportsFloat) and 0 < dynamic < float("inf")):
         raise UsageError(tr("expected a learning rate above 0, got {value}", value=dynamic), where="--dynamic")
     known = list(dict.fromkeys((*run.task.METRICS, "loss")))
     required = [requirement(text, known) for text in require]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 from math import prod
 
-from rnncli.errors import Fault, RecipeError, UsageError
+from rnncli.errors import Fault, RecipeError, UsageError, checked_number
 from rnncli.locale import tr
 from rnncli.recipe.document import typed_of
 from rnncli.recipe.parse import flow_text, yaml_value
@@ -117,6 +117,8 @@ def make_plan(
             where="rnncli sweep",
             todo=tr("for example: --grid model.cell=rnn,gru,lstm --seeds 3"),
         )
+    seeds, trials = checked_number("--seeds", seeds, 1, 1000), checked_number("--trials", trials, 1)
+    match_params = checked_number("--match-params", match_params, 1)
     if trials is not None and not search:
         raise UsageError(tr("--trials requires --search"), todo=tr("a grid runs every combination"))
     values = {key: grid_values(key, given) for key, given in _by_key("--grid", grid).items()}

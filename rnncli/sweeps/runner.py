@@ -7,6 +7,7 @@ from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from rnncli.errors import checked_number
 from rnncli.notebook import Displayed
 from rnncli.records import Page
 from rnncli.runs.read import read_run
@@ -96,6 +97,7 @@ def begin(plan: Plan, out: str | None, jobs: int, storage: str = "", prune: bool
 
     Raises UsageError (another sweep's folder), DataError, Missing (no Optuna), CannotWrite.
     """
+    jobs = checked_number("--jobs", jobs, 1, 1024)
     matches = matches_of(plan)
     folder, resumed = open_folder(plan, out)
     sweep = Sweep(plan, folder, resumed, jobs, storage, prune, matches=matches)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rnncli import views
-from rnncli.errors import DataError, UsageError
+from rnncli.errors import DataError, UsageError, checked_number
 from rnncli.locale import tr
 from rnncli.targets.target import Target
 from rnncli.views import Options, load_view, refuse_unread
@@ -35,6 +35,10 @@ class InspectRequest:
     inputs: tuple[str, ...] = ()
     cell: str | None = None
     nonlinearity: str | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sample", checked_number("--sample", self.sample, 0))
+        object.__setattr__(self, "batch_size", checked_number("--batch-size", self.batch_size, 1, 2**31 - 1))
 
     @property
     def rows(self) -> int:

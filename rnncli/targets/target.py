@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from rnncli.errors import DataError, UsageError
+from rnncli.errors import DataError, UsageError, checked_number
 from rnncli.locale import tr
 
 if TYPE_CHECKING:
@@ -37,6 +37,9 @@ class Target:
     note: str = ""
     sets: Sets = ()
     seed: int | None = None
+
+    def __post_init__(self) -> None:
+        self.seed = checked_number("--seed", self.seed, 0)
 
     @cached_property
     def name(self) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
-from rnncli.errors import UsageError
+from rnncli.errors import UsageError, checked_number
 from rnncli.locale import tr
 from rnncli.recipe import RecipeConfig
 from rnncli.records import Json, Record
@@ -117,6 +117,12 @@ class PredictOptions:
     seed: int | None = None
     beam: int | None = None
     length: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, least in (("top_k", 1), ("seed", 0), ("beam", 1), ("length", 0)):
+            object.__setattr__(self, name, checked_number(_option(name), getattr(self, name), least, 2**63 - 1))
+        temperature = checked_number(_option("temperature"), self.temperature, 0, whole=False)
+        object.__setattr__(self, "temperature", temperature)
 
     def only(self, *read: str) -> None:
         """Raises UsageError if an option outside `read` is given."""

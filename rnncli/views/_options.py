@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from rnncli.errors import UsageError
+from rnncli.errors import UsageError, checked_number
 from rnncli.locale import tr
 from rnncli.views._view import Options
 
 Steps = str | int | slice | range
-Units = str | Sequence[int]
+Units = str | int | Sequence[int]
 
 
 def parse_options(
@@ -32,7 +32,7 @@ def parse_options(
         raise UsageError(tr("the loss must be last or all"), where="--loss")
     return Options(
         steps=None if steps is None else _steps(steps),
-        units=None if units is None else _units(units) if isinstance(units, str) else tuple(units),
+        units=None if units is None else _units(units),
         layer=layer,
         direction=direction,  # type: ignore[arg-type]
         core=core,
@@ -62,8 +62,20 @@ def _steps(text: Steps) -> slice:
         ) from error
 
 
-def _units(text: str) -> tuple[int, ...]:
+def units_of(given: int | Iterable[int]) -> tuple[int, ...]:
+    """A unit, or several, as plain numbers. Raises UsageError."""
+    several: list[object]
+    try:
+        several = list(given)  # type: ignore[arg-type]
+    except TypeError:  # a number, also of numpy or torch
+        several = [given]
+    return tuple(checked_number("--units", unit) for unit in several)
+
+
+def _units(text: Units) -> tuple[int, ...]:
     """0-7,12 -> 0 ... 7, 12."""
+    if not isinstance(text, str):
+        return units_of(text)
     found: list[int] = []
     try:
         for part in text.split(","):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, cast
 
-from rnncli.errors import UsageError
+from rnncli.errors import UsageError, checked_number
 from rnncli.locale import tr
 from rnncli.names import did_you_mean
 from rnncli.records import Record
@@ -39,6 +39,12 @@ class Options:
     step: int | None = None
     unit: int | None = None
     animate: bool | None = None
+
+    def __post_init__(self) -> None:
+        for name, least in (("layer", 0), ("lags", 1), ("step", 0), ("unit", 0)):
+            object.__setattr__(self, name, checked_number(f"--{name}", getattr(self, name), least))
+        for step in (self.steps.start, self.steps.stop) if self.steps is not None else ():
+            checked_number("--steps", step)
 
     def given(self) -> list[str]:
         """Names of the options that are set."""
