@@ -260,7 +260,7 @@ class Frame:
     """As much of a data frame of pandas as is used."""
 
     def __init__(self, rows: list[dict[str, str]]) -> None:
-        self.rows, self.index = rows, Index()
+        self.rows, self.index, self.columns = rows, Index(), list(rows[0])
 
     def reset_index(self) -> Frame:
         raise AssertionError("this index has no name")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -95,6 +96,13 @@ def test_an_empty_list_of_values() -> None:
             grid_values("train.lr", given)
     with pytest.raises(UsageError, match=r"train\.lr has an empty list of values"):
         parse_space("train.lr", [])
+
+
+def test_a_sweep_takes_a_file_or_a_name() -> None:
+    recipes: list[Any] = [{"task": "tagging"}, rnncli.load_recipe("hello")]
+    for recipe in recipes:
+        with pytest.raises(UsageError, match="takes the name of a recipe, or the path of its file"):
+            rnncli.sweep(recipe, grid={"model.cell": ["rnn", "gru"]})
 
 
 SECTIONS: list[Sets] = [

@@ -38,9 +38,9 @@ def train(
     Args:
         recipe: A packaged recipe's name, a path to a YAML file, its values as nested dicts, or what `load_recipe`
             returned. Omitted with `resume`.
-        data: Training data instead of the recipe's: a path; texts (a list of strings); rows (a list of dicts, a pandas
-            data frame, or a dict of columns) with the recipe's columns; a dict of arrays for image sequences. Values
-            are stored in a file under `runs/data/`, so that the run can be evaluated and resumed.
+        data: Training data instead of the recipe's: a path; texts (a list or a Series of strings); rows (a list of
+            dicts, a pandas data frame, or a dict of columns) with the recipe's columns; a dict of arrays for image
+            sequences. Values are stored in a file under `runs/data/`, so that the run can be evaluated and resumed.
         sets: Recipe overrides: dotted key -> value, `{"train.epochs": 20}`, or `a.b=value` texts. Numbers may be
             numpy's or torch's. Of a section given as a whole, `{"train": {"epochs": 20}}`, only the keys named are set;
             a key's value is replaced whole, also where it is a dict, such as `train.optimizer` or `data.split`.
@@ -175,6 +175,12 @@ def sweep(
     from rnncli.sweeps.plan import make_plan
     from rnncli.sweeps.runner import begin
 
+    if not isinstance(recipe, str | PathLike):
+        raise UsageError(
+            tr("a sweep takes the name of a recipe, or the path of its file"),
+            where="recipe",
+            todo=tr("write the values to a YAML file, or change a packaged recipe with sets"),
+        )
     flags = data_flags(data)
     if isinstance(sets, Mapping):
         flags, sets = {**flags, **typed_of(sets)}, ()

@@ -19,8 +19,9 @@ from rnncli.records import Json
 
 @runtime_checkable
 class Frame(Protocol):
-    """A data frame, as pandas has it."""
+    """A data frame, as pandas has it. A Series has no columns: it is a list of its values."""
 
+    columns: Any
     index: Any
 
     def reset_index(self) -> Frame: ...
@@ -42,8 +43,8 @@ Data: TypeAlias = "str | PathLike[str] | Values"
 def path_of(data: Data, folder: Path) -> str:
     """A path as it is; values written to `folder`, into a file that is called by its content.
 
-    Texts become a text file, a line each; rows (dicts, a data frame, or a dict of columns) JSON Lines; a dict of arrays
-    with more than one axis an .npz. Raises UsageError: anything else; CannotWrite.
+    Texts (a list, an array, a Series) become a text file, a line each; rows (dicts, a data frame, or a dict of columns)
+    JSON Lines; a dict of arrays with more than one axis an .npz. Raises UsageError: anything else; CannotWrite.
     """
     if isinstance(data, str | PathLike):
         return fspath(data)
@@ -73,12 +74,23 @@ def _written(values: Values) -> tuple[str, bytes]:
     rows = [one for one in given if isinstance(one, Mapping)]
     if rows and len(rows) == len(given):
         return _rows(rows)
-    kind = type(given[0]).__name__ if given else tr("nothing")
+    if given and all(_is_number(one) for one in given):
+        raise UsageError(
+            tr("a list of numbers has no column name"),
+            where="data",
+            todo=tr("give a dict of columns, such as {example}", example='{"value": [1.5, 2.5]}'),
+        )
+    other = next((one for one in given if not isinstance(one, str)), None)
+    kind = type(other).__name__ if given else tr("nothing")
     raise UsageError(
         tr("data from {kind} cannot be read", kind=kind),
         where="data",
         todo=tr("give texts, or rows as dicts, such as {example}", example='[{"text": "...", "label": "..."}]'),
     )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) or (isinstance(value, _Scalar) and _axes(value) == 0)
 
 
 def _axes(value: object) -> int:
