@@ -16,12 +16,15 @@ person without --debug. 130 (interrupted) and 143 (terminated) are the shell's o
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from math import inf
+from math import inf, nan
 from operator import index
-from typing import Any
+from typing import SupportsFloat, SupportsIndex, TypeVar
 
 from rnncli.locale import tr
+
+T = TypeVar("T")
 
 
 class RnncliError(Exception):
@@ -85,24 +88,24 @@ def reject_unused(flag: str, given: object, others: Mapping[str, object]) -> Non
             )
 
 
-def checked_number(name: str, value: Any, least: float = -inf, most: float = inf, *, whole: bool = True) -> Any:
+def checked_number(name: str, value: T, least: float = -inf, most: float = inf, *, whole: bool = True) -> T:
     """An option's value as a plain int or float; None if it is not given. Raises UsageError for what the command line
     would not take: not a number, or out of range."""
     if value is None:
-        return None
-    try:
-        number = index(value) if whole else float(value)
-        if isinstance(value, str | bytes) or number != number:
-            raise ValueError
-    except (TypeError, ValueError, RuntimeError, OverflowError):  # RuntimeError: a tensor of several
+        return value
+    number: float = nan
+    with suppress(TypeError, ValueError, RuntimeError, OverflowError):  # an array, or a tensor, of several
+        if whole and isinstance(value, SupportsIndex):
+            number = index(value)
+        elif not whole and isinstance(value, SupportsFloat):
+            number = float(value)
+    if number != number:
         expected = tr("an integer") if whole else tr("a number")
-        raise UsageError(
-            tr("{name} takes {expected}, got {value!r}", name=name, expected=expected, value=value)
-        ) from None
+        raise UsageError(tr("{name} takes {expected}, got {value!r}", name=name, expected=expected, value=value))
     limit = f">= {least}" if number < least else f"<= {most}" if number > most else ""
     if limit:
         raise UsageError(tr("{name} takes a number {limit}, got {value!r}", name=name, limit=limit, value=value))
-    return number
+    return number  # type: ignore[return-value]  # of the kind that was asked for
 
 
 class DataError(RnncliError):

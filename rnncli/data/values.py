@@ -21,8 +21,10 @@ from rnncli.records import Json
 class Frame(Protocol):
     """A data frame, as pandas has it. A Series has no columns: it is a list of its values."""
 
-    columns: Any
     index: Any
+
+    @property
+    def columns(self) -> object: ...
 
     def reset_index(self) -> Frame: ...
 

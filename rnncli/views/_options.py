@@ -64,11 +64,11 @@ def _steps(text: Steps) -> slice:
 
 def units_of(given: int | Iterable[int]) -> tuple[int, ...]:
     """A unit, or several, as plain numbers. Raises UsageError."""
-    several: list[object]
+    several: list[int]
     try:
         several = list(given)  # type: ignore[arg-type]
     except TypeError:  # a number, also of numpy or torch
-        several = [given]
+        several = [given]  # type: ignore[list-item]
     return tuple(checked_number("--units", unit) for unit in several)
 
 
