@@ -93,13 +93,13 @@ def open_binary(path: str | Path) -> Iterator[IO[bytes]]:
             else:
                 yield raw
     except FileNotFoundError as error:
-        folder = os.path.dirname(os.path.abspath(where))
+        folder = os.path.dirname(os.path.abspath(path))
         if near := similar_file(where):
             todo = tr("did you mean {name}?", name=near)
         elif os.path.isdir(folder):
-            todo = tr("looked in {folder}", folder=folder)
+            todo = tr("looked in {folder}", folder=shown(folder))
         else:
-            todo = tr("there is no folder {folder}", folder=folder)
+            todo = tr("there is no folder {folder}", folder=shown(folder))
         raise DataError(tr("no such file"), where=where, todo=todo) from error
     except gzip.BadGzipFile as error:
         raise DataError(

@@ -26,10 +26,21 @@ def not_utf8(where: str, head: bytes, data: bytes, bad: int, offset: int, line: 
         what, todo = tr("a NUL character at offset {offset}: this is not a text file", offset=offset + bad), ""
     else:
         what = tr("byte {byte} at offset {offset} is not UTF-8", byte=f"0x{data[bad]:02x}", offset=offset + bad)
-        todo = tr("convert it: iconv -f {code} -t UTF-8 {name} > utf8.txt", code=code, name=shlex.quote(where))
+        if _mostly_utf8(data):
+            return DataError(what, where=f"{where}:{line}", todo=tr("the rest is UTF-8: correct this character"))
+        todo = tr(
+            "it looks like {code}: iconv -f {code} -t UTF-8 {name} > utf8.txt", code=code, name=shlex.quote(where)
+        )
         if others:
             todo = tr("{command}; if the text then looks wrong, use {code}", command=todo, code=others[0])
     return DataError(what, where=f"{where}:{line}", todo=todo)
+
+
+def _mostly_utf8(data: bytes) -> bool:
+    """Whether at most one in ten of the characters beyond ASCII is not UTF-8."""
+    text = data.decode("utf-8", "replace")
+    beyond = sum(not c.isascii() for c in text)
+    return beyond > 10 * text.count("\ufffd")
 
 
 def not_text(head: bytes, name: str) -> tuple[str, str] | None:

@@ -149,7 +149,7 @@ SCHEDULES: dict[str, tuple[str, dict[str, type]]] = {
     "polynomial": ("PolynomialLR", {"total_iters": int, "power": float}),
     "plateau": ("ReduceLROnPlateau", {"factor": float, "patience": int, "threshold": float, "min_lr": float}),
 }
-SCHEDULES_BY_EPOCHS = ("cosine", "one-cycle", "linear", "polynomial", "constant")  # depend on the number of epochs
+SCHEDULES_BY_EPOCHS = ("cosine", "one-cycle", "polynomial")  # depend on the number of epochs
 
 # Required arguments of schedules. (T_max of cosine, max_lr and total_steps of one-cycle follow from the run.)
 SCHEDULE_NEEDS: dict[str, tuple[str, ...]] = {

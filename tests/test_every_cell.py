@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 from dataclasses import replace
+from functools import wraps
 from typing import Any
 
 import pytest
@@ -109,11 +110,13 @@ def test_the_loop_runs_the_step_that_a_derived_cell_has(cell: str, monkeypatch: 
         torch.testing.assert_close(half, torch.stack(alone))
         torch.testing.assert_close(h[d], last)
 
+    @wraps(own.step)
     def step(x: Tensor, state: State, w: Weights) -> tuple[State, Gates]:
         (h,), gates = own.step(x, state, w)
         return (h + 1,), gates
 
     monkeypatch.setitem(CELLS.loaded, cell, replace(own, step=step))
+    assert CELLS[cell].parallel is None
     derived, _ = run_core(core, x)
     torch.testing.assert_close(derived[0, :, :4], output[0, :, :4] + 1)
 

@@ -97,6 +97,15 @@ def test_both_encodings_are_named_where_the_text_is_too_short_to_tell(
     assert todo.endswith(f"; if the text then looks wrong, use {codes[1]}")
 
 
+def test_a_wrong_byte_in_utf8_is_no_other_encoding(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_bytes("评论,类\n这部电影很好看,好\n".encode() + b"\xff\n")
+    with pytest.raises(DataError, match="is not UTF-8") as caught:
+        list(read_cells(path, [0], Skipped()))
+    assert caught.value.todo == "the rest is UTF-8: correct this character"
+    assert caught.value.where == f"{path}:3"
+
+
 def test_a_large_file_is_judged_by_its_first_words() -> None:
     assert likely_encodings("这是一个很长的句子".encode("gb18030") * 60_000) == ["GB18030"]
     assert likely_encodings(b"a plain word " * 70_000 + "Größe".encode("cp1252")) == ["CP1252"]

@@ -125,8 +125,8 @@ class Cell:
         cell without gates.
     written: the equations of a step for `demo --explain`; syntax: demos/written.py.
     two_forms: the steps in torch's form and in the paper's, if they differ.
-    step_from_sums: the step with W_ih x + b_ih, (B, G·H), instead of x: if the step uses x only through it, the loop
-        computes it for all steps at once. Not kept by `replace(CELL, step=...)` with a step of another module.
+    step_from_sums: (step, the same with W_ih x + b_ih, (B, G·H), instead of x): if the step uses x only through it, the
+        loop computes it for many steps at once. `replace(CELL, step=...)` drops this and `parallel`.
     parallel: for a cell whose only state is linear in itself: (W_ih x + b_ih of all steps (T, B, G·H), weights) -> a
         and b, (T, B, H) each, of h_t = a_t ⊙ h_(t-1) + b_t, so that a prefix scan over time computes all h.
     """
@@ -160,14 +160,15 @@ class Cell:
     summed: Callable[[CoreSpec], Collection[str]] = lambda spec: ()
     written: Callable[[CoreSpec], Sequence[str]] | None = None
     two_forms: tuple[Step, Step] | None = None
-    step_from_sums: Step | None = None
+    step_from_sums: tuple[Step, Step] | None = None
     parallel: Parallel | None = None
     title: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "options", {**self.options, **_regularizers(self)})
-        if self.step_from_sums is not None and self.step_from_sums.__module__ != self.step.__module__:
-            object.__setattr__(self, "step_from_sums", None)  # that of the cell whose step this one replaces
+        if self.step_from_sums is not None and self.step_from_sums[0] is not self.step:  # those of another cell's step
+            for name in ("step_from_sums", "parallel"):
+                object.__setattr__(self, name, None)
 
     @property
     def num_gates(self) -> int:

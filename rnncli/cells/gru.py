@@ -123,5 +123,5 @@ CELL = Cell(
     summed=lambda spec: ("r", "z"),
     written=written,
     two_forms=(step_torch, step_cho),
-    step_from_sums=step_from_sums,
+    step_from_sums=(step, step_from_sums),
 )

@@ -72,7 +72,7 @@ CELL = Cell(
     },
     written=written,
     summed=lambda spec: ("f", "v"),
-    step_from_sums=step_from_sums,
+    step_from_sums=(step, step_from_sums),
     parallel=parallel,
     title="LinearRNN",
 )

@@ -65,7 +65,7 @@ CELL = Cell(
     formulas=formulas,
     written=lambda spec: ("z = sigmoid(a_z)", "n = max(a_n + 0.5, sigmoid(a_n))", "h = (1 - z)·h' + z·n"),
     summed=lambda spec: ("z", "n"),
-    step_from_sums=step_from_sums,
+    step_from_sums=(step, step_from_sums),
     parallel=parallel,
     title="minGRU",
 )

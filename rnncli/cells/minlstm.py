@@ -74,7 +74,7 @@ CELL = Cell(
         "h = k·h' + (1 - k)·n",
     ),
     summed=lambda spec: ("f", "i", "n"),
-    step_from_sums=step_from_sums,
+    step_from_sums=(step, step_from_sums),
     parallel=parallel,
     title="minLSTM",
 )

@@ -238,7 +238,7 @@ class TrainSection(Section):
     ] = Field(
         "none",
         description="torch.optim.lr_scheduler class: none, a name, or {name: step, step_size: 10}; cosine, polynomial "
-        "and one-cycle last as long as training; constant and linear start from lr/3, for 5 epochs, as in torch",
+        "and one-cycle last as long as training; constant and linear reach lr after 5 epochs, from lr/3, as in torch",
     )
     accumulate_grad_batches: Annotated[int, Field(ge=1, le=1024)] = Field(
         1, description="gradient accumulation: batches per training step"

@@ -198,8 +198,8 @@ def run_core(
     assert spec is not None
     drawn = training and step is None and bool(spec.regularizers)
     own = step is None and not drawn and not any(spec.zoneout)
-    step_from_sums = CELLS[spec.cell].step_from_sums if own else None
-    step = step_from_sums or step or spec.step
+    from_sums = CELLS[spec.cell].step_from_sums if own else None
+    step = step or spec.step if from_sums is None else from_sums[1]
     if state is None:
         state = initial_state(spec, x.shape[1], x)
     mask = length_mask(lengths, x.shape[0], x)
@@ -215,7 +215,7 @@ def run_core(
             output, after = run_layer(
                 step,
                 w,
-                xs if step_from_sums is None else _Sums(xs, w),
+                xs if from_sums is None else _Sums(xs, w),
                 start,
                 mask=mask,
                 reverse=direction == 1,

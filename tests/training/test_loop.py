@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -146,6 +147,18 @@ def test_a_warm_up_reaches_the_recipes_rate(name: str) -> None:
     rates = [p.lr for p in fit(job_of("hello", "train.epochs=8", f"train.schedule={name}")) if p.event == "epoch"]
     assert rates[0] == pytest.approx(0.1 / 3)
     assert rates[5:] == pytest.approx([0.1] * 3)
+
+
+@pytest.mark.parametrize("name", names.SCHEDULES)
+def test_a_schedule_that_depends_on_the_number_of_epochs_is_known(name: str) -> None:
+    """Its runs are not resumed for longer."""
+
+    def rates(epochs: int) -> list[float]:
+        schedule = {"name": name, **SCHEDULE_ARGUMENTS.get(name, {})}
+        job = job_of("hello", f"train.epochs={epochs}", f"train.schedule={json.dumps(schedule)}")
+        return [p.lr for p in fit(job) if p.event == "epoch"][:3]
+
+    assert (rates(5) != rates(9)) == (name in names.SCHEDULES_BY_EPOCHS)
 
 
 @pytest.mark.parametrize("name", names.SCHEDULES)
