@@ -9,7 +9,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from rnncli.cells import CoreSpec, State
+from rnncli.cells import CoreSpec, State, weights_of
 from rnncli.errors import Missing, UsageError
 from rnncli.locale import tr, trn
 from rnncli.nn.engines import ENGINES
@@ -81,7 +81,7 @@ def engines_for(core: Core, spec: CoreSpec) -> list[str]:
     for engine in sorted(ENGINES, key=lambda name: (name != LOOP, name)):
         try:
             with torch.no_grad():
-                x = torch.zeros(1, 1, spec.input_size).to(next(core.parameters()))
+                x = torch.zeros(1, 1, spec.input_size).to(weights_of(core).weight_ih)
                 run_by(engine, core, x)
         except (Missing, UsageError, ValueError):
             continue

@@ -14,7 +14,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 from torch.overrides import TorchFunctionMode
 from torch.utils.hooks import RemovableHandle
 
-from rnncli.cells import CoreSpec, parameter_of, quiet_projections, spec_of
+from rnncli.cells import CoreSpec, parameter_of, quiet_projections, spec_of, weights_of
 from rnncli.data.batch import Batch
 from rnncli.locale import tr, trn
 from rnncli.nn.crf import Crf
@@ -344,10 +344,12 @@ def _checks(subject: Subject, found: list[Stage]) -> Iterator[Check]:
         spec = spec_of(module)
         if spec is None:
             continue
-        places = [(name, *place) for place in spec.places for name in spec.parameter_shapes(place[0])]
-        n, held = spec.num_parameters(), sum(parameter_of(module, *place).numel() for place in places)
+        own, places = list(module.parameters()), spec.places
+        weights = [parameter_of(module, name, *place) for place in places for name in spec.parameter_shapes(place[0])]
+        held = own if {*map(id, weights)} <= {*map(id, own)} else weights  # computed: by weight norm, pruning ...
+        n = spec.num_parameters()
         text = tr("{core}: {formula} = {n}", core=path or spec.cell, formula=formula(spec), n=n)
-        yield Check("formula", n == held, text)
+        yield Check("formula", n == sum(tensor.numel() for tensor in held), text)
         if isinstance(module, nn.RNNBase):
             yield from _module_checks(module, spec, subject)
             break
@@ -356,7 +358,7 @@ def _checks(subject: Subject, found: list[Stage]) -> Iterator[Check]:
 def _module_checks(module: nn.RNNBase, spec: CoreSpec, subject: Subject) -> Iterator[Check]:
     """How torch's module handles its axes, tried on this one."""
     B, T, rows = subject.batch.size, 3, spec.num_layers * spec.num_directions
-    own = next(module.parameters())
+    own = weights_of(module).weight_ih
     x = torch.zeros(T, B, spec.input_size).to(own)
     with torch.no_grad(), quiet_projections(spec), time_first(module, batch_first=True):
         output, last = module(x.transpose(0, 1))

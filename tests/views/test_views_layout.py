@@ -296,6 +296,36 @@ def test_a_module_with_parametrized_weights_fails_no_check() -> None:
     assert found.rows[1][3] == held > 16 * 3 + 16 * 4 + 2 * 16
 
 
+class OneMore(nn.GRU):
+    def __init__(self) -> None:
+        super().__init__(3, 4)
+        self.more = nn.Parameter(torch.zeros(7))
+
+
+def test_a_parameter_that_the_formula_does_not_count_fails_its_check() -> None:
+    found = rnncli.inspect(OneMore(), "shapes", inputs=_x().float())
+    assert [check.name for check in found.checks() if not check.ok] == ["formula"]
+
+
+class Generated(nn.Module):
+    """A core whose weights are plain tensors, as a hypernetwork sets them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rnn, self.fc = nn.GRU(3, 4), nn.Linear(4, 2)
+        for name, tensor in list(self.rnn.named_parameters()):
+            delattr(self.rnn, name)
+            setattr(self.rnn, name, tensor.detach())
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(self.rnn(x)[0])  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("view", ALL)
+def test_every_view_of_a_core_without_parameters(view: str) -> None:
+    assert rnncli.inspect(Generated(), view, inputs=_x().float()).ok()
+
+
 def test_numbers_are_no_input_of_a_module_that_reads_ids() -> None:
     model = nn.Sequential(nn.Embedding(7, 3), nn.GRU(3, 4))
     with pytest.raises(UsageError, match="reads token ids, not numbers"):
