@@ -118,7 +118,7 @@ def _require_input(core: CoreTrace, x: Tensor, shape: tuple[int, ...]) -> None:
                 size=size,
                 shape=shape,
             ),
-            todo=tr("expected (T, B, I) or, for one row, (T, I), unless batch_first is set"),
+            todo=tr("expected (T, B, I), or (B, T, I) with batch_first=True, or (T, I) without a batch axis"),
         )
     if 0 in x.shape[:2]:
         raise UsageError(tr("the input of {core} is empty: T={T}, B={B}", core=name, T=x.shape[0], B=x.shape[1]))

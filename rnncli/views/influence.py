@@ -5,16 +5,18 @@ A model that swaps the batch and time axes raises no error but trains badly; sha
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from rnncli.cells import CELLS
+from rnncli.data.batch import Batch
 from rnncli.errors import UsageError
 from rnncli.locale import sentences, tr
 from rnncli.records import Check, Checks, HeatMap, Message, Record
-from rnncli.replay import CoreTrace, run_core, trace
+from rnncli.replay import CoreTrace, Trace, run_core, trace
 from rnncli.replay.rounding import apart
 from rnncli.views._inputs import with_rows
 from rnncli.views._layout import Layout
@@ -41,12 +43,6 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
     # leaks between rows need at least two rows
     alone = subject.layout.batch is None
     batch = subject.batch if subject.batch.size > 1 or alone else with_rows(subject.batch, ROWS)
-    other = _reads_batch_first(subject)  # then the axes are right only if x is (B, T, .)
-    inputs = batch.inputs.transpose(0, 1) if other else batch.inputs
-    b = (inputs.shape[1] - 1) // 2
-    t = (len(inputs) if batch.lengths is None else int(batch.lengths[b])) // 2
-    inputs = perturbed(inputs, t, b, subject.names.inputs)
-    changed = replace(batch, inputs=inputs.transpose(0, 1) if other else inputs)
     records: list[Record] = []
     answers: dict[str, str] = {}
     said = [tr("The cores are the model's RNN modules: nn.RNN, nn.LSTM, nn.GRU.")]
@@ -57,27 +53,65 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
     records.append(Message(sentences(said), "note", name="about"))
     checks: list[Check] = []
     before = subject.trace() if batch is subject.batch else trace(subject.model, batch)
-    after = trace(subject.model, changed, check=False)
+    swapped, places = options.variant == "swapped", _places(batch)
+    tried = {place: _changed(subject, batch, *place) for place in (places[:1] if swapped else places)}
     for one in subject.cores(before, options.core):
-        two = next((core for core in after.cores if core.path == one.path), None)
-        if two is None or two.calls[0].output.shape != one.calls[0].output.shape:
+        name, rows = name_of(one), one.calls[0].x.shape[1]
+        if rows != batch.size and subject.task is not None:  # such as one row per word
+            text = tr("{core}: reads {n} rows, not the batch's {B}; not compared", core=name, n=rows, B=batch.size)
+            records.append(Message(text, "note", name=f"{name}.rows"))
             continue
-        if one.calls[0].x.shape[1] != batch.size:  # other rows than the batch's, such as one per word
+        moved: dict[tuple[int, int], Tensor] = {}  # place -> (T, B)
+        found: dict[tuple[int, int], list[Check]] = {}
+        for place, after in tried.items():
+            two = _same(one, after)
+            if two is not None:
+                moved[place] = _swapped(one, two) if swapped else moves(_whole(one), _whole(two))
+                x_moved = moves(_whole(one, "x"), _whole(two, "x"))
+                found[place] = [] if swapped else _checks(one, moved[place], x_moved, place[1])
+        if not moved:
             continue
-        name, swapped = name_of(one), options.variant == "swapped"
-        moved = _swapped(one, two) if swapped else moves(_whole(one), _whole(two))  # (T, B)
-        answers[name] = _answer(moved, b, t, swapped=swapped, other=other)
+        failed = (place for place, some in found.items() if not all(check.ok for check in some))
+        t, b = shown = next(failed, next(iter(moved)))
+        answers[name] = _answer(moved[shown], b, t, swapped=swapped)
+        if not swapped and not _leaked(moved[shown], b) and _reads_batch_first(subject):
+            answers[name] = _other_reading(moved) or answers[name]
         records.append(Message(about(subject, one), name=f"{name}.about"))
-        if (found := first_not_finite(one)) is not None:
+        if (broken := first_not_finite(one)) is not None:
             what = tr("{core}: {what} is NaN or infinite, first at t={t}; NaN that stays NaN is unchanged",
-                      core=name, what=found[0], t=found[1])  # fmt: skip
+                      core=name, what=broken[0], t=broken[1])  # fmt: skip
             records.append(Message(what, "warning", name=f"{name}.not_finite"))
-        rows, steps = [f"b={k}" for k in range(moved.shape[1])], [str(step) for step in range(moved.shape[0])]
+        values = moved[shown].T.tolist()
+        labels, steps = [f"b={k}" for k in range(len(values))], [str(step) for step in range(len(moved[shown]))]
         title = tr("{core}: largest change of the output", core=name)
-        records.append(HeatMap(f"{name}.moved", moved.T.tolist(), rows, steps, "", "t", title, cut_rows=SHOWN))
-        if not swapped:
-            checks += _checks(one, moved, moves(_whole(one, "x"), _whole(two, "x")), b)
+        records.append(HeatMap(f"{name}.moved", values, labels, steps, "", "t", title, cut_rows=SHOWN))
+        checks += found[shown]
     return [*answer(answers), *records, Checks([*checks, replay_check(before)])]
+
+
+def _places(batch: Batch) -> list[tuple[int, int]]:
+    """The (t, b) to change, one at a time: a model that mixes up its axes may leave a single one in its row by
+    chance."""
+    b = (batch.size - 1) // 2
+    t = _steps(batch, b) // 2
+    other = (b + 1) % batch.size
+    return list(dict.fromkeys([(t, b), (max(t - 1, 0), b), (min(t, _steps(batch, other) - 1), other)]))
+
+
+def _steps(batch: Batch, b: int) -> int:
+    return len(batch.inputs) if batch.lengths is None else int(batch.lengths[b])
+
+
+def _changed(subject: Subject, batch: Batch, t: int, b: int) -> Trace:
+    """The model on the batch with one input changed."""
+    inputs = perturbed(batch.inputs, t, b, subject.names.inputs)
+    return trace(subject.model, replace(batch, inputs=inputs), check=False)
+
+
+def _same(core: CoreTrace, after: Trace) -> CoreTrace | None:
+    """The same core in another trace, None if its output has another shape."""
+    two = next((other for other in after.cores if other.path == core.path), None)
+    return two if two is not None and _whole(two).shape == _whole(core).shape else None
 
 
 def _reads_batch_first(subject: Subject) -> bool:
@@ -86,15 +120,29 @@ def _reads_batch_first(subject: Subject) -> bool:
     return subject.layout == Layout(1, 0) and not any(getattr(module, "batch_first", False) for module in modules)
 
 
-def _answer(moved: Tensor, b: int, t: int, *, swapped: bool, other: bool) -> str:
+def _leaked(moved: Tensor, b: int) -> list[str]:
+    """The other rows that changed."""
+    return [str(k) for k in range(moved.shape[1]) if k != b and bool((moved[:, k] != 0).any())]
+
+
+def _other_reading(moved: Mapping[tuple[int, int], Tensor]) -> str:
+    """What the changes mean if the input is (T, B, .), where as (B, T, .) they change no other row: step and row
+    exchanged. "" if no place tells the two apart."""
+    if any(_leaked(one, b) for (_, b), one in moved.items()):
+        return ""
+    for (row, step), one in moved.items():
+        if row < one.shape[1] and (leaked := _leaked(one, row)):
+            return tr("If x is (T, B, .), the axes are wrong: a change of row b={b} at t={t} also changes b={rows}. If "
+                      "it is (B, T, .), they are right.", b=row, t=step, rows=", ".join(leaked))  # fmt: skip
+    return ""
+
+
+def _answer(moved: Tensor, b: int, t: int, *, swapped: bool) -> str:
     """A sentence on the rows that changed. moved: (T, B), after a change of row b at step t."""
-    leaked = [str(k) for k in range(moved.shape[1]) if k != b and bool((moved[:, k] != 0).any())]
+    leaked = _leaked(moved, b)
     if leaked and swapped:
         return tr("Yes: swapped axes raise no error, but a change of row b={b} at t={t} also changes b={rows}.",
                   b=b, t=t, rows=", ".join(leaked))  # fmt: skip
-    if leaked and other:
-        return tr("If x is (T, B, .), the axes are wrong: a change of row b={b} at t={t} also changes b={rows}. If it "
-                  "is (B, T, .), they are right.", b=b, t=t, rows=", ".join(leaked))  # fmt: skip
     if leaked:
         return tr("The axes are wrong: a change of row b={b} at t={t} also changes b={rows}.",
                   b=b, t=t, rows=", ".join(leaked))  # fmt: skip

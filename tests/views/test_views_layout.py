@@ -4,6 +4,7 @@ twin of another layout, with the same weights and input, have the same answers.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -16,7 +17,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 import rnncli
 from rnncli.errors import UsageError
 from rnncli.records import Message
-from rnncli.views import load_view, subject_of_model, view_names
+from rnncli.views import Options, load_view, page, subject_of_model, subject_of_recipe, view_names
 from rnncli.views._layout import Layout
 
 T, B = 5, 2
@@ -279,7 +280,38 @@ def test_a_model_without_gradient_says_what_to_return() -> None:
 def test_influence_names_both_readings_of_a_module_that_swaps_axes_itself() -> None:
     (said,), failed = _answer("influence", Net(swap, swap), torch.randn(5, 4, 3).double())
     assert said.startswith("If x is (T, B, .), the axes are wrong: a change of row b=1 at t=2 also changes b=2.")
+    assert said.endswith("If it is (B, T, .), they are right.")
+    assert failed == []  # as (B, T, .), which it reads, it is right
+
+
+BROKEN: dict[str, tuple[Callable[[Tensor], Tensor], int, int]] = {
+    "reads the mean of all rows": (lambda x: swap(x - x.mean(0, keepdim=True)), 4, 9),
+    "reshapes instead of transposing": (lambda x: x.reshape(x.shape[1], x.shape[0], -1), 4, 9),
+    "reshapes, one place in its row by chance": (lambda x: x.reshape(x.shape[1], x.shape[0], -1), 2, 4),
+    "reverses the rows": (lambda x: swap(x).flip(1), 3, 4),
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_influence_of_a_module_that_swaps_its_axes_and_mixes_its_rows(kind: str) -> None:
+    into, rows, steps = BROKEN[kind]
+    (said,), failed = _answer("influence", Net(into, swap), _x(rows, steps))
+    assert said.startswith("The axes are wrong: a change of row b=")
     assert failed == ["model.rnn-rows"]
+
+
+def test_influence_compares_a_core_that_reads_other_rows_than_the_batchs() -> None:
+    model = Net(lambda x: x.reshape(x.shape[0] // 2, 2 * x.shape[1], 3))
+    (said,), failed = _answer("influence", model, _x(6, 3))
+    assert said.startswith("The axes are wrong: a change of row b=1 at t=3 also changes b=4.")
+    assert failed == ["model.rnn-rows"]
+
+
+def test_influence_says_which_core_of_a_task_reads_other_rows() -> None:
+    subject = subject_of_recipe(rnncli.load_recipe("pos-tagging"))
+    found = page("influence", subject, Options(core="characters"))
+    (said,) = [one.text for one in found.records if isinstance(one, Message) and one.name == "characters.rows"]
+    assert re.fullmatch(r"characters: reads \d+ rows, not the batch's 4; not compared", said)
 
 
 # weights that a module computes, and token ids
