@@ -10,7 +10,7 @@ from rnncli.replay.compare import GRADIENT_STEPS, difference, eps_of, functional
 from rnncli.replay.loop import DIRECTIONS, CoreTrace, initial_state, is_recording, run_core, run_layer
 from rnncli.replay.reference import closed_form, exact_copy, has_closed_form, plain_copy, run_reference
 from rnncli.replay.scan import scan
-from rnncli.replay.tracing import Trace, trace
+from rnncli.replay.tracing import Trace, core_path, trace
 
 __all__ = [
     "DIRECTIONS",
@@ -18,6 +18,7 @@ __all__ = [
     "CoreTrace",
     "Trace",
     "closed_form",
+    "core_path",
     "difference",
     "eps_of",
     "exact_copy",

@@ -6,7 +6,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
-from typing import TypeAlias
+from reprlib import repr as short
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import torch
 from torch import Tensor
@@ -18,7 +19,11 @@ from rnncli.names import did_you_mean
 from rnncli.replay.intercept import Edit, edited_step
 from rnncli.replay.loop import DIRECTIONS, CoreTrace, StepPatch
 
-Value: TypeAlias = "float | Tensor | Callable[[Tensor], Tensor]"
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Value: TypeAlias = "float | Tensor | NDArray[Any] | Sequence[Any] | Callable[[Tensor], Tensor]"
+Usable: TypeAlias = "float | Tensor | Callable[[Tensor], Tensor]"  # an array or a list is a tensor by then
 Home = tuple[CoreTrace, int, int, str]  # core, layer, direction, name of the state or gate
 
 _KEY = re.compile(r"(?P<name>[^\[\]@=]+?)(?:\[(?P<units>[^\[\]]*)\])?(?:@(?P<steps>[^@\[\]]+))?")
@@ -39,7 +44,7 @@ class Change:
     start: int
     stop: int | None
     units: tuple[int, ...] | None
-    value: Value
+    value: Usable
 
     def holds(self, t: int) -> bool:
         return t >= self.start and (self.stop is None or t < self.stop)
@@ -121,15 +126,28 @@ def changes_of(patch: Mapping[str, Value], homes: Mapping[str, Home]) -> list[Ch
     if not isinstance(patch, Mapping):
         kind = type(patch).__name__
         raise UsageError(tr("a patch is a dict of names and values, not {kind}", kind=kind), where="patch")
-    for key, value in patch.items():
-        if not (isinstance(value, Tensor | Real) or callable(value)):
-            kind = type(value).__name__
-            what = tr("the value of a patch is a number, a tensor or a function, not {kind}", kind=kind)
-            raise UsageError(what, where=str(key))
-    return [_change(str(key), value, homes) for key, value in patch.items()]
+    usable = {str(key): _usable(str(key), value) for key, value in patch.items()}
+    return [_change(key, value, homes) for key, value in usable.items()]
 
 
-def _change(key: str, value: Value, homes: Mapping[str, Home]) -> Change:
+def _usable(key: str, value: Value) -> Usable:
+    """Numbers in arrays and lists as a tensor. Raises UsageError: not a value of a patch."""
+    found: object = value
+    if not isinstance(value, Tensor | Real | str) and (isinstance(value, Sequence) or hasattr(value, "__array__")):
+        import numpy as np
+
+        try:
+            found = torch.as_tensor(np.array(value))  # a copy: torch accepts neither read-only nor reversed arrays
+        except (TypeError, ValueError, RuntimeError):
+            found = None
+    if isinstance(found, Real) or callable(found) or (isinstance(found, Tensor) and not found.is_complex()):
+        return cast(Usable, found)
+    what = tr("the value of a patch is a number, a tensor, numbers in an array or a list, or a function, not {value}",
+              value=short(value))  # fmt: skip
+    raise UsageError(what, where=key)
+
+
+def _change(key: str, value: Usable, homes: Mapping[str, Home]) -> Change:
     typed, units, steps = parse_key(key)
     name = resolve(typed, homes)
     core, layer, direction, part = homes[name]

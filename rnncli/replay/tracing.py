@@ -74,16 +74,9 @@ class Trace:
         return [*ends, *self._homes, *self._weights]
 
     def core(self, name: str = "") -> CoreTrace:
-        """The core of that name, or the only one. The end of a name is enough: `a` for `model.a`, if no other ends so.
-        (`inspect` of a module, which it wraps, says `model.a` where a trace of it says `a`.)"""
-        exact = [core for core in self.cores if name == core.path or (not name and len(self.cores) == 1)]
-        found = exact or [core for core in self.cores if name and core.path.endswith(f".{name}")]
-        if len(found) == 1:
-            return found[0]
-        raise UsageError(
-            tr("no core {name!r} in this model", name=name),
-            todo=tr("its cores: {names}", names=", ".join(core.path for core in self.cores)),
-        )
+        """The core of that name, or the only one. Raises UsageError like `core_path`."""
+        by_path = {core.path: core for core in self.cores}
+        return by_path[core_path(name, list(by_path))]
 
     def axes(self, name: str) -> tuple[str, ...]:
         """One letter per dimension of that tensor."""
@@ -211,6 +204,27 @@ class Trace:
         return "\n".join([head, *named, *([f"  ... {more} more: names()"] if more else [])])
 
 
+def core_path(name: str, paths: Sequence[str]) -> str:
+    """The path of the core of that name; "" is the only core.
+
+    First the path itself; then `model.NAME`, because `inspect` wraps a module, so that its core `rnn` is `model.rnn`;
+    then the only path that ends in `.NAME`. Raises UsageError: no such core, or an ambiguous name.
+    """
+    if not name and len(paths) == 1:
+        return paths[0]
+    for path in (name, f"model.{name}"):
+        if path in paths:
+            return path
+    found = [path for path in paths if name and path.endswith(f".{name}")]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise UsageError(tr("{name!r} is ambiguous", name=name), todo=tr("use one of {names}", names=", ".join(found)))
+    raise UsageError(
+        tr("no core {name!r} in this model", name=name), todo=tr("its cores: {names}", names=", ".join(paths))
+    )
+
+
 def trace(
     model: nn.Module,
     *inputs: object,
@@ -233,11 +247,11 @@ def trace(
 
     patch: states and gates to change while the model runs, with everything that depends on them. Keys are names as in
     `Trace`, or unambiguous short forms (`h`, `gate.f`), optionally with units and steps: `c[3]`,
-    `l0.fwd.gate.f[0:4]@5`, `h[0,2]@2:7`, `encoder.h@5:`. A value is a number; a tensor (units,), (B, units) or (T, B,
-    units), for a matrix state with its second axis appended, T the number of selected steps; or a function from the
-    model's value at one step, (B, units), to the same shape. Steps after a sequence's end have no effect. The checks of
-    a patched trace are those of the unpatched model, which runs once more for them. Gradients are those of the patched
-    computation.
+    `l0.fwd.gate.f[0:4]@5`, `h[0,2]@2:7`, `encoder.h@5:`. A value is a number; a tensor, array or list (units,), (B,
+    units) or (T, B, units), for a matrix state with its second axis appended, T the number of selected steps; or a
+    function from the model's value at one step, (B, units), to the same shape. Steps after a sequence's end have no
+    effect. The checks of a patched trace are those of the unpatched model, which runs once more for them. Gradients are
+    those of the patched computation.
 
     Also works under torch.no_grad and torch.inference_mode; with gradients=True the graph is kept even then.
 

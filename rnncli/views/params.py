@@ -8,10 +8,10 @@ from math import prod
 import torch
 from torch import Tensor, nn
 
-from rnncli.cells import CELLS, CoreSpec, gated, parameter_of, recurrent_matrices, spec_of, weights_of
+from rnncli.cells import CELLS, CoreSpec, gated, parameter_of, recurrent_matrices, weights_of
 from rnncli.locale import tr, trn
 from rnncli.records import Check, Checks, Column, Entry, Message, Record, Table
-from rnncli.replay import initial_state, plain_copy, rounding, run_core, run_reference
+from rnncli.replay import core_path, initial_state, plain_copy, rounding, run_core, run_reference
 from rnncli.views._show import answer, formula, place, places
 from rnncli.views._subject import Subject
 from rnncli.views._view import Options
@@ -29,10 +29,9 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
     said: dict[str, str] = {}
     records: list[Record] = []
     checks: list[Check] = []
-    for path, module in subject.model.named_modules():
-        spec = spec_of(module)
-        if spec is None or not (options.core is None or f".{path}".endswith(f".{options.core}")):
-            continue
+    specs = subject.specs
+    for path in specs if options.core is None else [core_path(options.core, list(specs))]:
+        module, spec = subject.model.get_submodule(path), specs[path]
         name = path or spec.cell
         two = {"bias_ih", "bias_hh"} <= spec.parameter_shapes(0).keys()
         said[name] = _two_biases(spec) if two and subject.task is not None else _held(module, spec)
@@ -47,8 +46,6 @@ def compute(subject: Subject, options: Options = Options()) -> list[Record]:
             if subject.task is None:
                 records.append(Message(_two_biases(spec), name=f"{name}.biases"))
             checks += _merged_biases(module, spec, name)
-    if not records:
-        subject.trace().core(options.core or "")  # raises for an unknown name
     return [*answer(said), *records, *([Checks(checks)] if checks else [])]
 
 

@@ -1,9 +1,11 @@
-"""What a trace refuses: inputs and initial states that its cores cannot read, and patches that are none."""
+"""What a trace refuses: inputs and initial states that its cores cannot read, invalid patches, unknown cores."""
 
 from __future__ import annotations
 
+import reprlib
 from typing import Any, cast
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -64,12 +66,30 @@ def test_inspect_refuses_the_same() -> None:
             rnncli.inspect(module, view, inputs=torch.zeros(4, 0, 3))
 
 
-@pytest.mark.parametrize("value", ["x", None, [1.0], 1j, {}])
+@pytest.mark.parametrize(
+    "value",
+    ["x", None, 1j, {}, ["x"], [[1.0], [1.0, 2.0]], [None], np.array(["x"]), torch.tensor(1j), np.array([1j] * 4)],
+)
 def test_values_that_are_no_patch(value: object) -> None:
-    kind = type(value).__name__
-    with pytest.raises(UsageError, match=f"a number, a tensor or a function, not {kind}") as error:
+    with pytest.raises(UsageError, match="a number, a tensor, numbers in an array or a list, or a function") as error:
         rnncli.trace(nn.LSTM(3, 4), torch.zeros(4, 1, 3), patch={"c": cast(Any, value)})
     assert error.value.where == "c"
+    assert error.value.what.endswith(f"not {reprlib.repr(value)}")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [[0, 1, 2, 3], (0.0, 1.0, 2.0, 3.0), [np.float32(k) for k in range(4)], [torch.tensor(float(k)) for k in range(4)],
+     np.arange(4), np.arange(3.0, -1, -1)[::-1], np.broadcast_to(np.arange(4.0), (4, 1, 4)), [[0, 1, 2, 3]]],
+)  # fmt: skip
+def test_arrays_and_lists_of_numbers_are_values_of_a_patch(value: Any) -> None:
+    made = rnncli.trace(nn.LSTM(3, 4), torch.zeros(4, 1, 3), patch={"c": value})
+    assert torch.equal(made["l0.fwd.c"], torch.arange(4.0).expand(4, 1, 4))
+
+
+def test_a_list_of_another_length_is_no_value_of_a_patch() -> None:
+    with pytest.raises(UsageError, match=r"a tensor of shape \(3,\) does not fit"):
+        rnncli.trace(nn.LSTM(3, 4), torch.zeros(4, 1, 3), patch={"c": [1, 2, 3]})
 
 
 def test_other_things_that_are_no_patch() -> None:
@@ -106,5 +126,53 @@ def test_a_core_by_the_name_that_trace_gives_it() -> None:
         assert "GRU(4, 2)" not in repr(short)
     with pytest.raises(UsageError, match=r"no core 'odel\.a'"):
         rnncli.inspect(module, "steps", inputs=x, core="odel.a")
+    with pytest.raises(UsageError, match=r"no core 'odel\.a'"):
+        rnncli.inspect(module, "params", inputs=x, core="odel.a")
     with pytest.raises(UsageError, match="shapes does not support --core"):
         rnncli.inspect(module, "shapes", inputs=x, core="a")
+
+
+class Encoder(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.rnn = nn.GRU(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        output: Tensor = self.rnn(x)[0]
+        return output
+
+
+class Nested(nn.Module):
+    """Cores `rnn`, `enc.rnn`, `low.cell` and `high.cell`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rnn, self.enc = nn.GRU(3, 4), Encoder()
+        self.low, self.high = nn.ModuleDict({"cell": nn.RNN(2, 5)}), nn.ModuleDict({"cell": nn.RNN(5, 6)})
+
+    def forward(self, x: Tensor) -> Tensor:
+        output: Tensor = self.high["cell"](self.low["cell"](self.enc(self.rnn(x)[0]))[0])[0]
+        return output
+
+
+@pytest.mark.parametrize(
+    ("name", "core"),
+    [("rnn", "GRU(3, 4)"), ("model.rnn", "GRU(3, 4)"), ("enc.rnn", "GRU(4, 2)"), ("low.cell", "RNN(2, 5")],
+)
+def test_a_name_of_a_core_that_others_end_in(name: str, core: str) -> None:
+    module, x = Nested(), torch.randn(5, 2, 3)
+    for view in ("steps", "params"):
+        shown = repr(rnncli.inspect(module, view, inputs=x, core=name))
+        every = ("GRU(3, 4)", "GRU(4, 2)", "RNN(2, 5", "RNN(5, 6")
+        assert [one for one in every if one in shown] == [core]
+    assert str(trace(module, x).core(name.removeprefix("model.")).spec).startswith(core)
+
+
+def test_an_ambiguous_name_of_a_core() -> None:
+    module, x = Nested(), torch.randn(5, 2, 3)
+    for view in ("steps", "params"):
+        with pytest.raises(UsageError, match="'cell' is ambiguous") as error:
+            rnncli.inspect(module, view, inputs=x, core="cell")
+        assert error.value.todo == "use one of model.low.cell, model.high.cell"
+    with pytest.raises(UsageError, match=r"use one of low\.cell, high\.cell"):
+        trace(module, x).core("cell")
