@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+from torch.nn.utils.rnn import PackedSequence
 
+from rnncli.cells import spec_of
+from rnncli.nn.evaluate import evaluating
 from rnncli.replay import trace
+from rnncli.replay.loop import recording
 
 
 @dataclass(frozen=True)
@@ -44,7 +52,8 @@ class Layout:
 
 @dataclass(frozen=True)
 class _Sizes:
-    """steps, rows: of each core that ran. output: shape of the output, () unless it is a tensor."""
+    """steps: of each core that ran, over all its calls. rows: of each call. output: shape of the output, () unless it
+    is a tensor."""
 
     steps: Sequence[int]
     rows: Sequence[int]
@@ -55,13 +64,19 @@ def layouts(model: nn.Module, x: Tensor) -> tuple[Layout, Layout]:
     """The layouts of a module's input x and of its output.
 
     An axis is time if the cores read more steps once it is doubled, and batch if they read more rows. Where doubling is
-    impossible, such as with an h_0 of fixed size, sizes decide.
+    impossible, such as with an h_0 of fixed size, sizes decide. Raises UsageError for an x that its cores cannot read.
     """
-    once = _sizes(model, x)
+    copy = _copy(model)
+    x, once = _first(copy, x)
+    if once is None:  # weights without values, which did not run
+        return Layout(), Layout()
+    leading = min(2, x.dim() - x.is_floating_point())  # the last axis of numbers is their features
     found: dict[str, tuple[int, int | None]] = {}  # time, batch -> axis of x, axis of the output
     for axis in range(x.dim()):
+        if len(found) == 2:
+            break
         try:
-            twice = _sizes(model, torch.cat([x, x], axis))
+            twice = _sizes(copy, torch.cat([x, x], axis))
         except Exception:  # whatever a module raises, such as for features of another size
             continue
         kind = "time" if sum(twice.steps) > sum(once.steps) else "batch" if sum(twice.rows) > sum(once.rows) else ""
@@ -69,14 +84,25 @@ def layouts(model: nn.Module, x: Tensor) -> tuple[Layout, Layout]:
             pairs = zip(once.output, twice.output, strict=False)
             found[kind] = axis, next((k for k, (a, b) in enumerate(pairs) if a != b), None)
     for kind, sizes in (("batch", once.rows), ("time", once.steps)):
-        taken = [axes[0] for axes in found.values()], [axes[1] for axes in found.values()]
-        leading = min(2, x.dim() - x.is_floating_point())  # the last axis of numbers is their features
-        free = [axis for axis in range(leading) if axis not in taken[0] and x.shape[axis] in sizes]
-        if kind not in found and free:
-            same = (k for k, size in enumerate(once.output) if k not in taken[1] and size == x.shape[free[0]])
-            found[kind] = free[0], next(same, None)
+        if kind not in found:
+            free = [axis for axis in range(leading) if axis not in _taken(found, 0) and x.shape[axis] in sizes]
+            if free:
+                found[kind] = free[0], _of_size(once, found, [x.shape[free[0]]])
+    free = [axis for axis in range(leading) if axis not in _taken(found, 0)]
+    if "time" not in found and len(free) == 1:  # cores that read a fixed number of steps
+        found["time"] = free[0], _of_size(once, found, once.steps)
     (time, time_out), (batch, batch_out) = (found.get(kind, (None, None)) for kind in ("time", "batch"))
     return Layout(time, batch), Layout(time_out, batch_out)
+
+
+def _taken(found: Mapping[str, tuple[int, int | None]], which: int) -> list[int | None]:
+    return [axes[which] for axes in found.values()]
+
+
+def _of_size(once: _Sizes, found: Mapping[str, tuple[int, int | None]], sizes: Sequence[int]) -> int | None:
+    """The first axis of the output of one of these sizes that is not taken."""
+    taken = _taken(found, 1)
+    return next((k for k, size in enumerate(once.output) if k not in taken and size in sizes), None)
 
 
 def scores_inside(scores: Tensor, given: Layout, returned: Layout, T: int, B: int) -> Tensor:
@@ -99,16 +125,80 @@ def scores_inside(scores: Tensor, given: Layout, returned: Layout, T: int, B: in
     return moved if moved.dim() > 2 else moved.unsqueeze(2)
 
 
-def _sizes(model: nn.Module, x: Tensor) -> _Sizes:
-    """Of one run, of a copy: a module may keep its last state for the next call."""
+def _copy(model: nn.Module) -> nn.Module:
+    """A copy that shares the weights, so that a run leaves lists and counters of the module as they are; the module
+    itself if it cannot be copied (a lock, a file, the weight that weight_norm computes)."""
     try:
-        copy = deepcopy(model)
-    except RuntimeError:  # torch copies no tensor of a graph, such as the weight that weight_norm computes
-        copy = model
-    made = trace(copy, x, steps=range(0), check=False)
+        return deepcopy(model, {id(weight): weight for weight in model.parameters() if not is_lazy(weight)})
+    except Exception:
+        return model
+
+
+def _first(model: nn.Module, x: Tensor) -> tuple[Tensor, _Sizes | None]:
+    """The sizes of a run on a few steps and rows of x, or on all of x if it cannot be cut, and what it ran on."""
+    few = x[(slice(3), slice(2))[: x.dim() - x.is_floating_point()]]
+    for tried in (few, x):
+        try:
+            return tried, _sizes(model, tried)
+        except Exception:  # whatever a module raises
+            continue
+    if any(tensor.is_meta for tensor in (*model.parameters(), *model.buffers())):
+        return x, None
+    with _kept(model, hooks=True):  # it names what its cores cannot read, and reaches cores called without hooks
+        made = trace(model, x, steps=range(0), check=False)
     output = made.result[0] if isinstance(made.result, tuple) else made.result
-    return _Sizes(
-        [core.num_steps for core in made.cores],
-        [core.calls[0].x.shape[1] for core in made.cores],
-        tuple(output.shape) if isinstance(output, Tensor) else (),
-    )
+    steps_read, rows_read = [core.num_steps for core in made.cores], [core.calls[0].x.shape[1] for core in made.cores]
+    return x, _Sizes(steps_read, rows_read, tuple(output.shape) if isinstance(output, Tensor) else ())
+
+
+def _sizes(model: nn.Module, x: Tensor) -> _Sizes:
+    """Sizes seen in one run of torch's own forwards. Raises whatever the module raises, and LookupError if no core
+    ran."""
+    calls: dict[nn.Module, list[tuple[int, int]]] = {}
+
+    def called(core: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        calls.setdefault(core, []).append(_read(core, args[0] if args else kwargs["input"]))
+
+    with evaluating(model), _kept(model), recording(), ExitStack() as hooks:
+        for part in model.modules():
+            if spec_of(part) is not None:
+                hooks.callback(part.register_forward_pre_hook(called, with_kwargs=True).remove)
+        result = model(x)
+    if not calls:
+        raise LookupError("no core ran")
+    output = result[0] if isinstance(result, tuple) else result
+    rows = [rows for made in calls.values() for _, rows in made]
+    steps = [sum(steps for steps, _ in made) for made in calls.values()]
+    return _Sizes(steps, rows, tuple(output.shape) if isinstance(output, Tensor) else ())
+
+
+def _read(core: nn.Module, x: Tensor | PackedSequence) -> tuple[int, int]:
+    """The steps and rows of one call of a core."""
+    if isinstance(x, PackedSequence):
+        return len(x.batch_sizes), int(x.batch_sizes[0])
+    if isinstance(core, nn.RNNCellBase):
+        return 1, x.shape[0] if x.dim() > 1 else 1
+    if x.dim() < 3:
+        return x.shape[0], 1
+    steps, rows = x.shape[:2]
+    return (rows, steps) if getattr(core, "batch_first", False) else (steps, rows)
+
+
+@contextmanager
+def _kept(model: nn.Module, *, hooks: bool = False) -> Iterator[None]:
+    """Restores what a run changes in a module: what its parts hold, such as a last state for the next call, and their
+    buffers. hooks: run the forward hooks that its user registered."""
+    parts = [part for part in model.modules() if not isinstance(part, torch.jit.ScriptModule)]
+    before = [(part, dict(vars(part)), dict(part._buffers)) for part in parts]
+    try:
+        for part, _, buffers in before:
+            if not hooks:
+                part._forward_hooks = OrderedDict()
+            part._buffers.update({name: one if one is None else one.clone() for name, one in buffers.items()})
+        yield
+    finally:
+        for part, held, buffers in before:
+            vars(part).clear()
+            vars(part).update(held)
+            part._buffers.clear()
+            part._buffers.update(buffers)

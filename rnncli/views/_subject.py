@@ -185,29 +185,52 @@ class Features(nn.Module):
 
 
 class _Called(nn.Module):
-    """Wraps a module that takes a tensor as a model that takes a Batch. given, returned: the layouts of the module's
-    input and output; a batch and Outputs are (T, B, ...)."""
+    """Wraps a module that takes a tensor as a model that takes a Batch; a batch and Outputs are (T, B, ...)."""
 
-    def __init__(self, module: nn.Module, given: Layout, returned: Layout) -> None:
+    def __init__(self, module: nn.Module, x: Tensor) -> None:
         super().__init__()
         self.model = module
-        self.given, self.returned = given, returned
+        self.x = x
+        self._found: tuple[Layout, Layout] | None = None
+
+    def layouts(self) -> tuple[Layout, Layout]:
+        """Of the module's input and output: found by running it, so only once, and for views that run it."""
+        if self._found is None:
+            self._found = layouts(self.model, self.x)
+        return self._found
 
     def forward(self, batch: Batch, state: State | None = None) -> Outputs:
-        outputs = as_outputs(self.model(self.given.outside(batch.inputs)))
-        scores = scores_inside(outputs.scores, self.given, self.returned, *batch.inputs.shape[:2])
+        given, returned = self.layouts()
+        outputs = as_outputs(self.model(given.outside(batch.inputs)))
+        scores = scores_inside(outputs.scores, given, returned, *batch.inputs.shape[:2])
         last = outputs.state
-        if last is not None and self.given.batch is None:  # torch's states of a single sequence are (L·D, H)
+        if last is not None and given.batch is None:  # torch's states of a single sequence are (L·D, H)
             last = tuple(tensor.unsqueeze(1) if tensor.dim() == 2 else tensor for tensor in last)
         return outputs._replace(scores=scores, state=last)
+
+
+class _OfModule(Subject):
+    """Subject of a module with a layout of its own, found on first use."""
+
+    model: _Called
+
+    def __init__(self, model: _Called, title: str, seed: int) -> None:
+        super().__init__(title, tr("module"), model, Batch(model.x), seed)
+        del self.batch, self.layout
+
+    @cached_property
+    def batch(self) -> Batch:  # type: ignore[override]  # an attribute from the first use on
+        return Batch(self.layout.inside(self.model.x))
+
+    @cached_property
+    def layout(self) -> Layout:  # type: ignore[override]
+        return self.model.layouts()[0]
 
 
 def subject_of_model(model: nn.Module, x: Tensor, *, title: str = "model", seed: int = 0) -> Subject:
     """Subject of any module that contains an RNN module and takes one tensor. x: its input, in the module's own
     layout."""
-    given, returned = layouts(model, x)
-    called = _Called(model, given, returned)
-    return Subject(title, tr("module"), called, Batch(given.inside(x)), seed, layout=given)
+    return _OfModule(_Called(model, x), title, seed)
 
 
 def subject_of_weights(
