@@ -18,7 +18,7 @@ from rnncli.errors import DataError, UsageError
 from rnncli.locale import tr, trn
 from rnncli.names import Option, OptionValue, option_text
 from rnncli.weights.rebuild import rebuild
-from rnncli.weights.record import Given, RecordedCell, given_of
+from rnncli.weights.record import KnownCell, Record, known_cell
 
 _PLACE = re.compile(r"^(?:_l(?P<layer>\d+)(?P<reverse>_reverse)?)?$")
 
@@ -45,13 +45,14 @@ def find_cores(
     options: Mapping[str, object] = {},
     name: str | None = None,
     where: str = "",
-    record: Mapping[str, RecordedCell] = {},
+    record: Record = lambda core: None,
 ) -> list[FoundCore]:
     """All recurrent cores among named tensors, one per prefix of a cell's parameters; with `name`, only that one.
 
     Rewritten weights (weight drop, weight norm, pruning ...) are rebuilt. cell, nonlinearity, options: override the
-    inferred ones. record: of the file. Raises DataError: no core, or missing or unsupported tensors; UsageError: a
-    cell, nonlinearity or option that contradicts the shapes or the record.
+    inferred ones. record: what the file records of a core. Where several are found, what the user says applies to those
+    that it fits. Raises DataError: no core, missing or unsupported tensors, or a record that is not understood, unless
+    `cell` is given; UsageError: a cell, nonlinearity or option that contradicts the shapes or the record.
     """
     if cell is not None:
         check_cell(cell)
@@ -68,15 +69,25 @@ def find_cores(
             where=where,
             todo=tr("the file contains: {names}", names=some(tensors)),
         )
-    cores = []
+    user, cores, refused = KnownCell(cell, nonlinearity, options), list[FoundCore](), list[UsageError]()
+    alone = name in parts or (name is None and len(parts) == 1)
     for prefix, part in parts.items():
         if name is None or name == prefix or name not in parts:
             others = _not_understood(tensors, prefix, parts, pattern)
             notes = [note for full, note in rebuilt.items() if full.startswith(f"{prefix}." if prefix else "")]
-            given = given_of(cell, nonlinearity, options, record.get(prefix))
-            core = _core(prefix, part, given, where)
+            try:
+                core = _core(prefix, part, known_cell(user, record, prefix, alone), where)
+            except UsageError as error:
+                if alone:
+                    raise
+                refused.append(error)
+                core = _core(prefix, part, known_cell(KnownCell(), record, prefix, alone), where)
             left_out = _left_out(prefix, others, cell, where)
             cores.append(FoundCore(prefix, core.spec, core.state, [*notes, *core.unknown, *left_out]))
+    if name is None and len(refused) == len(cores):
+        listed = ", ".join(f"{core.name or repr('')} ({core.spec})" for core in cores)
+        hint = tr("choose one with --core: {names}", names=listed)
+        raise UsageError(refused[0].what, where=f"{where}: {cores[0].name}" if cores[0].name else where, todo=hint)
     return cores
 
 
@@ -169,7 +180,7 @@ def embeddings(tensors: Mapping[str, Tensor], size: int) -> dict[str, Tensor]:
     }
 
 
-def _core(prefix: str, part: Mapping[str, Tensor], given: Given, where: str) -> FoundCore:
+def _core(prefix: str, part: Mapping[str, Tensor], given: KnownCell, where: str) -> FoundCore:
     place, cell = f"{where}: {prefix}" if prefix else where, given.cell
     for name, tensor in part.items():
         refuse_tensor(name, tensor, place)
@@ -213,7 +224,7 @@ def _core(prefix: str, part: Mapping[str, Tensor], given: Given, where: str) -> 
     layers = next(k for k in count() if parameter_name("weight_ih", k, 0) not in part)
     both = "weight_ih_l0_reverse" in part
     spec = replace(one, nonlinearity=taken, num_layers=layers, bidirectional=both)
-    unknown = []
+    unknown = [*given.notes]
     others = [name for name in fitting if name != found]
     if cell is None and others:
         unknown.append(
@@ -283,7 +294,7 @@ def _missing(name: str, where: str, part: Mapping[str, Tensor] = {}) -> DataErro
         todo = tr("this is one of several files: give the index, for example model.safetensors.index.json")
     elif name == "weight_hh_l0" and fitting:
         choices = ", ".join(f"--cell {cell}" for cell in fitting)
-        todo = tr("if the cell has none, specify the one of those that fit: {choices}", choices=choices)
+        todo = tr("if the cell has no W_hh, name it; these fit: {choices}", choices=choices)
     else:
         todo = ""
     return DataError(tr("{name} is missing", name=name), where=where, todo=todo)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 from torch import Tensor
 
@@ -31,7 +32,7 @@ def open_core(
     if not path.lower().endswith((*keras.ENDINGS, *onnx.ENDINGS)):
         tensors = read_weights(path)
         known = {"cell": cell, "nonlinearity": nonlinearity, "name": name}
-        cores = find_cores(tensors, **known, options=options, where=path, record=read_record(path))
+        cores = find_cores(tensors, **known, options=options, where=path, record=partial(read_record, path))
         core = choose_core(cores, name, path)
         return core, embeddings(tensors, core.spec.input_size)
     if options:

@@ -5,10 +5,10 @@ equal to the last byte."""
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from safetensors import SafetensorError, safe_open
 from torch import nn
@@ -33,6 +33,9 @@ class RecordedCell:
     options: Mapping[str, OptionValue]
 
 
+Record: TypeAlias = Callable[[str], RecordedCell | None]  # of a core, by its path in the model; raises DataError
+
+
 def metadata_of(model: nn.Module) -> dict[str, str]:
     """The metadata that records the cores of a model, as in evaluation.
 
@@ -48,28 +51,37 @@ def metadata_of(model: nn.Module) -> dict[str, str]:
     return {KEY: json.dumps({"version": __version__, "cores": cores}) if cores else __version__}
 
 
-def read_record(path: str) -> dict[str, RecordedCell]:
-    """What a readable weight file records, by the core's path in the model; nothing if it is not a .safetensors file.
-    Raises DataError: damaged, or a cell that is not installed."""
+def read_record(path: str, core: str) -> RecordedCell | None:
+    """What a readable weight file records of the core of that path in the model; None: nothing.
+
+    Raises DataError: damaged, or a cell or option that is not known here. Records of other cores are not read.
+    """
     if not path.endswith(".safetensors"):
-        return {}
+        return None
+    where = f"{path}: {core}" if core else path
     try:
         with utf8_path(Path(path)) as name, safe_open(name, framework="pt") as file:
             metadata: Mapping[str, str] = file.metadata() or {}
         text = metadata.get(KEY, "")
         found = json_object(json.loads(text)).get("cores", {}) if text.startswith("{") else {}
-        return {core: _recorded(json_object(value), path) for core, value in json_object(found).items()}
+        value = json_object(found).get(core)
+        return None if value is None else _recorded(json_object(value), where)
     except (SafetensorError, OSError, KeyError, TypeError, ValueError, RecursionError, UsageError) as error:
-        raise DataError(tr("the cells that this file records cannot be read: {why}", why=error), where=path) from error
+        why = error.what if isinstance(error, UsageError) else error
+        raise DataError(
+            tr("the cell that this file records cannot be read: {why}", why=why),
+            where=where,
+            todo=tr("if you know the cell, specify it with --cell"),
+        ) from error
 
 
-def _recorded(value: Mapping[str, object], path: str) -> RecordedCell:
+def _recorded(value: Mapping[str, object], where: str) -> RecordedCell:
     cell, nonlinearity = str(value["cell"]), str(value["nonlinearity"])
     if cell not in CELLS:
         raise DataError(
-            tr("according to the file a core is a {cell}, which is not among the installed cells", cell=cell),
-            where=path,
-            todo=tr("install the package that provides it"),
+            tr("according to the file this core is a {cell}, which is not among the installed cells", cell=cell),
+            where=where,
+            todo=tr("install the package that provides it, or specify another cell with --cell"),
         )
     if nonlinearity not in CELLS[cell].nonlinearities:
         raise ValueError(nonlinearity)
@@ -77,31 +89,40 @@ def _recorded(value: Mapping[str, object], path: str) -> RecordedCell:
     return RecordedCell(cell, nonlinearity, defaults | checked_options(cell, json_object(value["options"])))
 
 
-class Given(NamedTuple):
+class KnownCell(NamedTuple):
     """What is known of a core besides its tensors: from the user, or recorded in the file. options: those that are
-    known. recorded: whether the file says it."""
+    known. recorded: whether the file says it. notes: on what is not known."""
 
-    cell: str | None
-    nonlinearity: str | None
-    options: Mapping[str, object]
-    recorded: bool
+    cell: str | None = None
+    nonlinearity: str | None = None
+    options: Mapping[str, object] = {}
+    recorded: bool = False
+    notes: Sequence[str] = ()
 
 
-def given_of(
-    cell: str | None, nonlinearity: str | None, options: Mapping[str, object], known: RecordedCell | None
-) -> Given:
-    """What the user says and what the file records. Raises UsageError: they contradict each other."""
-    if known is None:
-        return Given(cell, nonlinearity, options, False)
-    if cell not in (None, known.cell):
-        raise UsageError(tr("according to the file this core is a {cell}", cell=known.cell), where="--cell")
-    if nonlinearity not in (None, known.nonlinearity):
+def known_cell(user: KnownCell, record: Record, core: str, alone: bool) -> KnownCell:
+    """What the user says and what the file records of a core. alone: this core is the one to open.
+
+    Raises UsageError: they contradict each other; DataError: the record of the core to open is not understood, and the
+    user does not say which cell it is.
+    """
+    try:
+        recorded = record(core)
+    except DataError as error:
+        if alone and user.cell is None:
+            raise
+        return user._replace(notes=[tr("what the file records of this core is ignored: {why}", why=error.what)])
+    if recorded is None:
+        return user
+    if user.cell not in (None, recorded.cell):
+        raise UsageError(tr("according to the file this core is a {cell}", cell=recorded.cell), where="--cell")
+    if user.nonlinearity not in (None, recorded.nonlinearity):
         raise UsageError(
-            tr("according to the file the nonlinearity is {nonlinearity}", nonlinearity=known.nonlinearity),
+            tr("according to the file the nonlinearity is {nonlinearity}", nonlinearity=recorded.nonlinearity),
             where="--nonlinearity",
         )
-    for name, value in checked_options(known.cell, options).items():
-        if value != known.options[name]:
-            text = option_text(known.options[name])
+    for name, value in checked_options(recorded.cell, user.options).items():
+        if value != recorded.options[name]:
+            text = option_text(recorded.options[name])
             raise UsageError(tr("according to the file {name} is {value}", name=name, value=text), where="--set")
-    return Given(known.cell, known.nonlinearity, known.options, True)
+    return KnownCell(recorded.cell, recorded.nonlinearity, recorded.options, True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -136,5 +137,49 @@ def test_a_user_who_contradicts_the_record(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_a_damaged_record(record: str, tmp_path: Path) -> None:
     _written(tmp_path / "w.safetensors", CoreSpec("gru", "tanh", 3, 4), {KEY: f'{{"cores": {record}}}'})
+    path = tmp_path / "w.safetensors"
     with pytest.raises(DataError, match=r"w\.safetensors"):
-        _opened(tmp_path / "w.safetensors")
+        _opened(path)
+    if '"lstm"' not in record:  # which is understood: the weights contradict it, and so does the user
+        found = _opened(path, cell="gru", options={"reset_after": False})
+        assert found.spec == CoreSpec("gru", "tanh", 3, 4, options=(("reset_after", False),))
+        assert found.unknown[0].startswith("what the file records of this core is ignored: ")
+
+
+RECORD = {
+    "a": {"cell": "gru", "nonlinearity": "tanh", "options": {"reset_after": False}},
+    "b": {"cell": "nobodys", "nonlinearity": "tanh", "options": {}},
+}
+
+
+def test_the_record_of_another_core_does_not_matter(tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    model = nn.ModuleDict({"a": nn.GRU(3, 4), "b": nn.LSTM(3, 4)})
+    save_file(model.state_dict(), path, metadata={KEY: json.dumps({"cores": RECORD})})
+    with pytest.raises(DataError, match="a nobodys, which is not among the installed cells") as error:
+        _opened(path, name="b")
+    assert error.value.where == f"{path}: b"
+    assert _opened(path, name="b", cell="lstm").spec == CoreSpec("lstm", "tanh", 3, 4)
+    found = _opened(path, name="a")
+    assert (found.spec.options, list(found.unknown)) == ((("reset_after", False),), [])
+    with pytest.raises(UsageError, match="this file contains 2 recurrent cores"):
+        _opened(path)
+
+
+def test_an_option_of_one_of_several_cells(tmp_path: Path) -> None:
+    """The reproduced fault: "lstm has no option reset_after"."""
+    path = tmp_path / "w.safetensors"
+    model = nn.ModuleDict({"a": nn.LSTM(3, 4), "b": nn.GRU(3, 4)})
+    save_file(model.state_dict(), path)
+    with pytest.raises(UsageError, match="this file contains 2 recurrent cores") as error:
+        _opened(path, options={"reset_after": False})
+    assert error.value.todo == "choose one with --core: a (LSTM(3, 4)), b (GRU(3, 4, reset_after false))"
+    assert _opened(path, name="b", options={"reset_after": False}).spec.options == (("reset_after", False),)
+    with pytest.raises(UsageError, match="lstm has no option reset_after"):
+        _opened(path, name="a", options={"reset_after": False})
+    with pytest.raises(UsageError, match="lstm has no option heads") as error:
+        _opened(path, options={"heads": 2})
+    assert (error.value.where, error.value.todo[:26]) == (f"{path}: a", "choose one with --core: a ")
+    for given in ({"cell": "gru"}, {"options": {"peephole": False}}):
+        with pytest.raises(UsageError, match="this file contains 2 recurrent cores"):
+            _opened(path, **given)
