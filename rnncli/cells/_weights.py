@@ -51,6 +51,11 @@ class Weights(dict[str, "Tensor"]):
         return dropout(new, self.drop)
 
     @property
+    def like(self) -> Tensor:
+        """One of the weights, for dtype and device: a cell may name its own as it likes."""
+        return next(iter(self.values()))
+
+    @property
     def weight_ih(self) -> Tensor:  # (G·H, I), rows gate by gate
         return self["weight_ih"]
 

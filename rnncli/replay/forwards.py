@@ -122,7 +122,7 @@ def _require_input(core: CoreTrace, x: Tensor, shape: tuple[int, ...]) -> None:
         )
     if 0 in x.shape[:2]:
         raise UsageError(tr("the input of {core} is empty: T={T}, B={B}", core=name, T=x.shape[0], B=x.shape[1]))
-    dtype = weights_of(core.module)["weight_ih"].dtype  # a weight need not be a Parameter
+    dtype = weights_of(core.module).like.dtype  # a weight need not be a Parameter
     if x.dtype != dtype and not torch.is_autocast_enabled(x.device.type):
         raise UsageError(
             tr("the input of {core} is {dtype}, its weights are {wanted}", core=name, dtype=x.dtype, wanted=dtype)

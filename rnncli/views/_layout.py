@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +17,8 @@ from rnncli.cells import spec_of
 from rnncli.nn.evaluate import evaluating
 from rnncli.replay import trace
 from rnncli.replay.loop import recording
+
+_Input = Tensor | PackedSequence  # what a core reads
 
 
 @dataclass(frozen=True)
@@ -156,7 +157,7 @@ def _sizes(model: nn.Module, x: Tensor) -> _Sizes:
     ran."""
     calls: dict[nn.Module, list[tuple[int, int]]] = {}
 
-    def called(core: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def called(core: nn.Module, args: tuple[_Input, ...], kwargs: dict[str, _Input]) -> None:
         calls.setdefault(core, []).append(_read(core, args[0] if args else kwargs["input"]))
 
     with evaluating(model), _kept(model), recording(), ExitStack() as hooks:
@@ -172,7 +173,7 @@ def _sizes(model: nn.Module, x: Tensor) -> _Sizes:
     return _Sizes(steps, rows, tuple(output.shape) if isinstance(output, Tensor) else ())
 
 
-def _read(core: nn.Module, x: Tensor | PackedSequence) -> tuple[int, int]:
+def _read(core: nn.Module, x: _Input) -> tuple[int, int]:
     """The steps and rows of one call of a core."""
     if isinstance(x, PackedSequence):
         return len(x.batch_sizes), int(x.batch_sizes[0])

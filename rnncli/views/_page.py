@@ -46,7 +46,7 @@ def paged(name: str, subject: Subject, options: Options, shown: list[Record]) ->
         records=[*shown, *notes],
         config=_config(subject, options),
         seed=subject.seed,
-        device=next(subject.model.parameters()).device.type,
+        device=subject.like.device.type,
         dtype=str(subject.dtype).removeprefix("torch."),
         torch=torch.__version__.partition("+")[0],
     )

@@ -65,8 +65,14 @@ class Subject:
         return None if self.task is None else self.task.automaton(self.config)
 
     @property
+    def like(self) -> Tensor:
+        """For device and dtype: one of the model's parameters; its input if it has none."""
+        parameter = next(self.model.parameters(), None)
+        return self.batch.inputs if parameter is None else parameter
+
+    @property
     def dtype(self) -> torch.dtype:
-        return next(self.model.parameters()).dtype
+        return self.like.dtype
 
     @property
     def specs(self) -> dict[str, CoreSpec]:

@@ -81,7 +81,7 @@ def engines_for(core: Core, spec: CoreSpec) -> list[str]:
     for engine in sorted(ENGINES, key=lambda name: (name != LOOP, name)):
         try:
             with torch.no_grad():
-                x = torch.zeros(1, 1, spec.input_size).to(weights_of(core).weight_ih)
+                x = torch.zeros(1, 1, spec.input_size).to(weights_of(core).like)
                 run_by(engine, core, x)
         except (Missing, UsageError, ValueError):
             continue

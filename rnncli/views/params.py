@@ -162,7 +162,7 @@ def _merged_biases(module: nn.Module, spec: CoreSpec, name: str) -> list[Check]:
     if isinstance(module, nn.RNNCellBase):
         return []
     generator = torch.Generator().manual_seed(0)
-    own = weights_of(module).weight_ih
+    own = weights_of(module).like
     x = torch.randn(5, 2, spec.input_size, generator=generator).to(own)
     two, state = CELLS[spec.cell].two_biases(spec), initial_state(spec, 2, x)
     # (G·H,): the rows in which b_ih and b_hh are only added

@@ -105,7 +105,7 @@ def product_flops(name: str, args: Sequence[Any], result: Tensor) -> int:
 def compute(subject: Subject, options: Options = Options()) -> list[Record]:
     found = stages(subject.model, subject.batch, subject.layout)
     records: list[Record] = [*answer(_answers(subject, found)), table(found), _calls(subject)]
-    if not next(subject.model.parameters()).is_meta:
+    if not subject.like.is_meta:
         records.append(Checks([*_checks(subject, found)]))
     return records
 
@@ -358,7 +358,7 @@ def _checks(subject: Subject, found: list[Stage]) -> Iterator[Check]:
 def _module_checks(module: nn.RNNBase, spec: CoreSpec, subject: Subject) -> Iterator[Check]:
     """How torch's module handles its axes, tried on this one."""
     B, T, rows = subject.batch.size, 3, spec.num_layers * spec.num_directions
-    own = weights_of(module).weight_ih
+    own = weights_of(module).like
     x = torch.zeros(T, B, spec.input_size).to(own)
     with torch.no_grad(), quiet_projections(spec), time_first(module, batch_first=True):
         output, last = module(x.transpose(0, 1))

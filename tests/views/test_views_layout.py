@@ -356,6 +356,7 @@ class Generated(nn.Module):
 @pytest.mark.parametrize("view", ALL)
 def test_every_view_of_a_core_without_parameters(view: str) -> None:
     assert rnncli.inspect(Generated(), view, inputs=_x().float()).ok()
+    assert rnncli.inspect(Generated().rnn, view, inputs=_x().float()).ok(), "by itself"
 
 
 def test_numbers_are_no_input_of_a_module_that_reads_ids() -> None:

@@ -56,7 +56,7 @@ def run_layers(
     """
     x = given.x
     T, B = x.numbers.shape if isinstance(x, Rows) else x.shape[:2]
-    like = weights_of(module).weight_ih
+    like = weights_of(module).like
     half = torch.is_autocast_enabled(like.device.type)
     state = initial_state(spec, B, like) if given.state is None else given.state
     span = None if given.lengths is None else Span.of(given.lengths, T, like)

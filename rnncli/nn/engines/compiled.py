@@ -46,7 +46,7 @@ TYPES = (torch.float32, torch.float64)
 
 def run(module: torch.nn.Module, spec: CoreSpec, given: Sequence) -> tuple[Tensor, State]:
     """Run a core over a batch. x may be rows of a table. Raises UsageError: not on a CPU, or unsupported dtype."""
-    like = weights_of(module).weight_ih
+    like = weights_of(module).like
     if like.device.type != "cpu" or like.dtype not in TYPES:
         what = f"{like.device.type}, {str(like.dtype).removeprefix('torch.')}"
         raise UsageError(
@@ -83,7 +83,7 @@ def _answers(module: torch.nn.Module, spec: CoreSpec, given: Sequence) -> tuple[
     """Without gradients: one call per layer and direction, which keeps only outputs and last states."""
     x, D = given.x, spec.num_directions
     B = (x.numbers if isinstance(x, Rows) else x).shape[1]
-    before = given.state or initial_state(spec, B, weights_of(module).weight_ih)
+    before = given.state or initial_state(spec, B, weights_of(module).like)
     h_0 = before[0].contiguous()
     c = before[1].clone(memory_format=torch.contiguous_format) if len(before) > 1 else h_0  # c_0, later c_T
     last: list[Tensor] = []
