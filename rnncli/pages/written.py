@@ -58,10 +58,11 @@ def write_report(
 
 def _not_somebody_elses(file: Path) -> None:
     """Raises UsageError if the file has content that is not a report, CannotWrite if it cannot be read."""
-    if not file.is_file():
-        return
-    with write_errors(file), open(file, "rb") as opened:
-        begin = opened.read(4096)
+    with write_errors(file):
+        if not file.is_file():
+            return
+        with open(file, "rb") as opened:
+            begin = opened.read(4096)
     if not begin or html.GENERATOR.encode() in begin:
         return
     raise UsageError(

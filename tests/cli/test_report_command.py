@@ -59,6 +59,12 @@ def test_a_file_in_its_place_that_may_not_be_read(
     assert (tmp_path / "report.html").read_text(encoding="utf-8") == "somebody's"
 
 
+def test_a_name_that_is_too_long(typed: Typed) -> None:
+    code, out, err = typed("report", "hello", "-o", "x" * 300 + ".html")
+    assert (code, out) == (6, "")
+    assert "the name is too long" in err
+
+
 def test_settings_of_a_recipe(typed: Typed, tmp_path: Path) -> None:
     assert typed("report", "hello", "--set", "model.cell=gru")[0] == 0
     assert "GRU(4, 4)" in (tmp_path / "report.html").read_text(encoding="utf-8")
